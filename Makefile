@@ -1,0 +1,75 @@
+# Thin on purpose: every recipe is a command that also works by hand.
+# A fresh machine needs make and Python 3.11, 3.12 or 3.13 with venv; nothing else.
+
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+# The first Python that fits and can make a virtual environment; nothing when there is none.
+FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
+	"$$name" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	2>/dev/null && { command -v "$$name"; break; }; done || true
+
+.PHONY: help run test programs check lint bench faults lock clean
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port 9000")
+	@exec $(BIN)/keyturn serve $(ARGS)
+
+test: programs check  ## Every check and every test
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+check: lint  ## Lint, and the fast tests with every branch of the core covered
+	$(BIN)/coverage run -m pytest --quiet tests/core tests/storage
+	$(BIN)/coverage report
+
+# What the tests run besides Python. One that can't be had fails its own tests, by name.
+programs:
+	@missing=; for name in curl strace; do \
+	  command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get -qq update && apt-get -qq -y install $$missing; } || true; fi
+
+lint: .venv/.dev  ## What can be checked without running: format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: .venv/.dev  ## Measure (what refusals tell by their time: make bench ARGS=timing)
+	$(BIN)/python -m bench $(ARGS)
+
+faults: .venv/.dev  ## Break things on purpose: kill -9, full disks, races
+	$(BIN)/python -m tests.faults $(ARGS)
+
+lock:  ## Resolve requirements/ again (newest versions: make lock ARGS=--upgrade)
+	tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
+	"$$($(FIND_PYTHON))" -m venv "$$tools" && "$$tools/bin/pip" install --quiet uv && \
+	for pair in build:server dev:dev; do \
+	  "$$tools/bin/uv" pip compile -q --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --extra server --group "$${pair%:*}" $(ARGS) \
+	    pyproject.toml -o "requirements/$${pair#*:}.txt" || exit 1; \
+	done
+
+clean:  ## Remove what the other targets made; data directories stay
+	rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache \
+	  build dist
+	find src tests bench tools -type d -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.python:
+	@python=$$($(FIND_PYTHON)); \
+	test -n "$$python" || { echo 'Keyturn needs Python 3.11, 3.12 or 3.13 with venv' \
+	  '(Debian, Ubuntu: apt install python3 python3-venv).' >&2; exit 1; }; \
+	"$$python" -m venv .venv && touch $@
+
+.venv/.server: requirements/server.txt pyproject.toml | .venv/.python
+	@echo 'Installing Keyturn into .venv (once; under a minute on most machines)'
+	@$(PIP) install --require-hashes -r requirements/server.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt .venv/.server
+	@echo 'Installing the development tools into .venv'
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,73 @@
+"""What a rotation costs beside what the machine can do, and whether its refusals tell by time.
+
+    python -m bench [--quick] [--only GROUP]… [--write-docs]
+    python -m bench timing [--quick] [--write-docs]
+
+docs/performance.md and docs/timing.md say what is measured and what that is worth.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import plan, report
+from bench.machine import describe
+from bench.suite import Figures, take_turns
+from bench.timing import run as timing
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+
+
+def main() -> None:
+    """Read the command line and run what it asks for."""
+    arguments = _arguments()
+    BUILD.mkdir(exist_ok=True)
+    # Not the system's temporary folder: where that is in memory, fsync costs nothing.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as name:
+        if arguments.what == "timing":
+            timing.main(Path(name), BUILD, ROOT / "docs", arguments.quick, arguments.write_docs)
+        else:
+            rates(Path(name), arguments)
+
+
+def rates(folder: Path, arguments: argparse.Namespace) -> None:
+    """Measure, print the tables, and keep them."""
+    machine = describe(folder)
+    groups = arguments.only or plan.GROUPS
+    rounds, seconds = (2, 0.6) if arguments.quick else (5, 2.0)
+    with plan.measurements(folder, groups) as measurements:
+        figures = take_turns(measurements, rounds=rounds, seconds=seconds, progress=_say)
+    text = tables(figures, machine, rounds, seconds)
+    (BUILD / "bench.json").write_text(report.as_json(figures, plan.RATIOS, machine))
+    print(text)
+    if arguments.write_docs:
+        report.write_into(ROOT / "docs" / "performance.md", "bench", text)
+
+
+def tables(figures: Figures, machine: dict[str, str], rounds: int, seconds: float) -> str:
+    """All there is to show of a run, as Markdown."""
+    parts = [
+        f"{report.machine_line(machine)} Medians of {rounds} rounds of {seconds:g} s.",
+        report.measurements(figures),
+        report.ratios(figures, plan.RATIOS),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("what", nargs="?", choices=["rates", "timing"], default="rates")
+    parser.add_argument("--quick", action="store_true", help="a rough answer in half a minute")
+    parser.add_argument("--only", action="append", choices=plan.GROUPS, metavar="GROUP")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The machine under the measurement: its cores, its file system, what each process used of them."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cores() -> tuple[int, int]:
+    """The core for the server and the core for the load.
+
+    Raises:
+        SystemExit: this process may use only one core, so nothing could be kept apart.
+    """
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        raise SystemExit("The bench needs two cores: one for the server, one for the load.")
+    return usable[0], usable[-1]
+
+
+def cores_for(workers: int) -> set[int]:
+    """The cores of a server: one for a single worker, otherwise all but the load's.
+
+    On a machine of two cores several workers share the load's core too; the table says so.
+    """
+    usable = sorted(os.sched_getaffinity(0))
+    if workers == 1:
+        return {usable[0]}
+    return set(usable[:-1]) if len(usable) > 2 else set(usable)
+
+
+@contextlib.contextmanager
+def pinned(to: set[int]) -> Iterator[None]:
+    """Keep this thread, and every process started meanwhile, on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, to)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time used so far by a process and its living descendants."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return 0.0
+    own = (int(fields[11]) + int(fields[12])) / TICK
+    return own + sum(cpu_seconds(int(child)) for child in children)
+
+
+def filesystem(folder: Path) -> str:
+    """The type of the file system that holds a folder (`tmpfs` makes fsync meaningless)."""
+    target = folder.resolve()
+    best, kind = Path("/"), "unknown"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        mount, found = line.split()[1:3]
+        if target.is_relative_to(mount) and len(Path(mount).parts) >= len(best.parts):
+            best, kind = Path(mount), found
+    return kind
+
+
+def describe(folder: Path) -> dict[str, str]:
+    """What somebody needs to know to compare these figures with others."""
+    names = ("apsw", "uvicorn", "uvloop", "httptools", "fastapi")
+    processor = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            processor = line.partition(":")[2].strip()
+            break
+    return {
+        "processor": processor,
+        "cores": str(len(os.sched_getaffinity(0))),
+        "kernel": platform.release(),
+        "filesystem": filesystem(folder),
+        "python": platform.python_version(),
+        "libraries": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names),
+        "load": " ".join(f"{value:.2f}" for value in os.getloadavg()),
+    }
+
+
+@contextlib.contextmanager
+def process(
+    *arguments: str, on: set[int], environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process on the given cores, ended with the block.
+
+    Raises:
+        RuntimeError: the block waited for it in vain; the message has what it printed.
+    """
+    with tempfile.TemporaryFile() as log:
+        with pinned(on):
+            child = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield child
+        except TimeoutError as error:
+            log.seek(0)
+            raise RuntimeError(log.read().decode(errors="replace")) from error
+        finally:
+            child.terminate()
+            child.wait(timeout=30)

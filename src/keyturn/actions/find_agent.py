@@ -1,0 +1,42 @@
+"""Finds the agent that a credential or an id belongs to."""
+
+from keyturn.actions.service import Principal, Service
+from keyturn.core.agent import Agent
+from keyturn.core.credential import Credential
+from keyturn.core.errors import AgentNotFound, InvalidToken
+from keyturn.storage.store import Transaction
+
+
+def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> Agent | None:
+    """The agent whose current API key this is.
+
+    An unknown key costs what a known one does: every server key is tried whatever is found, and
+    where nothing is, another agent's record is read and dropped.
+    """
+    candidates = service.keyring.candidates(key) if key else []
+    found = [(tx.one(Agent, "agent_by_key_or_newest", mac=mac.digest), mac) for mac in candidates]
+    return next((agent for agent, mac in found if agent and agent.key_mac == mac.digest), None)
+
+
+def confirm(tx: Transaction, principal: Principal) -> None:
+    """Make sure, within the transaction that acts on it, that the token is alive still.
+
+    Raises:
+        InvalidToken: it was deleted, or its developer disabled, since it was authenticated.
+    """
+    if not tx.one(int, "token_is_live", id=principal.token_id):
+        raise InvalidToken
+
+
+def own_agent(tx: Transaction, principal: Principal, agent_id: str) -> Agent:
+    """The developer's agent of this id.
+
+    Raises:
+        AgentNotFound: there is none, or it is another developer's.
+        InvalidToken: the developer has lost their token meanwhile.
+    """
+    confirm(tx, principal)
+    agent = tx.one(Agent, "agent_by_id", id=agent_id)
+    if agent is None or not principal.may_see(agent.developer_id):
+        raise AgentNotFound
+    return agent

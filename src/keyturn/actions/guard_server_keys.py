@@ -1,0 +1,123 @@
+"""Holds the installation's server keys against what the database needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keyturn.actions.record_audit import insert_entry
+from keyturn.actions.service import Service
+from keyturn.core.audit_trail import COMMAND_LINE, Action, Entry
+from keyturn.core.keyed_hash import ServerKey
+from keyturn.storage.store import Store, Transaction
+
+
+class MissingServerKey(Exception):
+    """Records need a server key that is not there, or is another one of the same id."""
+
+
+class UnknownServerKey(Exception):
+    """There is no such server key to give up."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownServerKey:
+    """What the database knows of a server key that records are, or were, under."""
+
+    id: str
+    verifier: bytes
+    abandoned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dependents:
+    """What dies with a server key."""
+
+    agents: int
+    tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.agents} agents, 0 retired credentials, 0 receipts and {self.tokens} tokens"
+
+
+def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
+    """Make sure that every record can still be matched.
+
+    Raises:
+        MissingServerKey: some could not; the message says how many, and what to do.
+    """
+    present = {key.id: key for key in keys}
+    all_known = store.read(_known)
+    if not keys and not all(known.abandoned for known in all_known):
+        ids = ", ".join(repr(known.id) for known in all_known)
+        raise MissingServerKey(f"There is no server key, and this installation has {ids}.")
+    for known in all_known:
+        key = present.get(known.id)
+        if key is not None and key.verifier != known.verifier:
+            raise MissingServerKey(
+                f"The server key {known.id!r} is not the one that this database knows by that id."
+            )
+        if key is not None or known.abandoned:
+            continue
+        dependents = dependents_of(store, known.id)
+        if dependents != Dependents(0, 0):
+            raise MissingServerKey(
+                f"The server key {known.id!r} is missing, and {dependents} need it. Put it back, "
+                f"or give them up with --abandon-key {known.id}."
+            )
+
+
+def dependents_of(store: Store, key_id: str) -> Dependents:
+    """How many records are under this server key."""
+
+    def count(tx: Transaction) -> Dependents:
+        return Dependents(
+            tx.one(int, "count_agents_under_server_key", id=key_id) or 0,
+            tx.one(int, "count_tokens_under_server_key", id=key_id) or 0,
+        )
+
+    return store.read(count)
+
+
+async def register_server_keys(service: Service) -> None:
+    """Let the database know every key, so that a later start can miss it."""
+
+    def register(tx: Transaction) -> None:
+        for key in service.keyring.keys:
+            tx.execute("add_server_key", id=key.id, verifier=key.verifier, now=service.now())
+            tx.execute("restore_server_key", id=key.id)
+
+    await service.store.write(register)
+
+
+async def abandon_server_key(store: Store, key_id: str, *, now: int, entry_id: str) -> None:
+    """Go on without a server key; what is under it never matches again.
+
+    It takes no `Service`, because without the key there is none yet.
+
+    Raises:
+        UnknownServerKey: the database knows none of this id, or has given it up already.
+    """
+    entry = Entry(
+        id=entry_id,
+        at=now,
+        actor_kind=COMMAND_LINE.kind,
+        actor_id=None,
+        action=Action.SERVER_KEY_ABANDONED,
+        outcome="success",
+        agent_id=None,
+        developer_id=None,
+        address=None,
+        user_agent=None,
+        request_id=None,
+        details={"serverKeyId": key_id},
+    )
+
+    def abandon(tx: Transaction) -> None:
+        if not tx.execute("abandon_server_key", id=key_id):
+            raise UnknownServerKey(f"The database needs no server key {key_id!r}.")
+        insert_entry(tx, entry)
+
+    await store.write(abandon)
+
+
+def _known(tx: Transaction) -> list[KnownServerKey]:
+    return tx.all(KnownServerKey, "server_keys")

@@ -1,0 +1,96 @@
+"""What a running service does by itself, in every process; each step may run in several at once."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from keyturn.actions.record_audit import Attempt, record
+from keyturn.actions.service import Call, Service
+from keyturn.core.agent import DAY, UNUSED_AGENT_LIFETIME, Agent
+from keyturn.core.audit_trail import SYSTEM, Action
+from keyturn.storage.store import Transaction
+
+ROWS_AT_ONCE = 500
+MAX_DRIFT = 60_000
+"""Milliseconds that wall time may move against the monotonic clock before expiry pauses."""
+
+_log = structlog.get_logger()
+
+
+class Housekeeping:
+    """Removes what has expired, but for as long as the clock can't be believed.
+
+    What a wrong clock removes is gone, so expiry pauses while wall time has moved against this
+    process's monotonic clock by more than 60 seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._offset: int | None = None
+
+    async def run(self, service: Service) -> None:
+        """One round.
+
+        Raises:
+            Unavailable: a store can't answer; the next round goes on.
+        """
+        await _until_done(forget_old_attempts, service)
+        await service.store.finish_scrub()
+        if self._clock_has_moved(service):
+            _log.warning("the clock has moved by more than a minute: nothing expires until restart")
+            return
+        await _until_done(remove_never_used_agents, service)
+        await _until_done(forget_old_audit, service)
+
+    def _clock_has_moved(self, service: Service) -> bool:
+        offset = service.now() - round(self._monotonic() * 1000)
+        if self._offset is None:
+            self._offset = offset
+        return abs(offset - self._offset) > MAX_DRIFT
+
+
+async def remove_never_used_agents(service: Service) -> int:
+    """Remove self-registered agents never used for 30 days; how many were removed."""
+    before = service.now() - UNUSED_AGENT_LIFETIME
+
+    def remove(tx: Transaction) -> int:
+        agents = tx.all(Agent, "agents_never_used", before=before, limit=ROWS_AT_ONCE)
+        for agent in agents:
+            tx.execute("delete_agent", id=agent.id)
+            attempt = Attempt(Action.AGENT_DELETED, SYSTEM)
+            attempt.names(agent)
+            record(tx, service, Call.local(), attempt, reason="never_used")
+        return len(agents)
+
+    return await service.store.write(remove)
+
+
+async def forget_old_attempts(service: Service) -> int:
+    """Delete attempts that no window counts any more; how many were deleted."""
+    return await service.limits.write(
+        lambda tx: tx.execute("forget_attempts", now=service.now(), limit=ROWS_AT_ONCE)
+    )
+
+
+async def forget_old_audit(service: Service) -> int:
+    """Delete entries past the retention that the operator has set; how many were deleted."""
+    days = service.policy.audit_retention_days
+    if days == 0:
+        return 0
+    return await service.store.write(
+        lambda tx: tx.execute(
+            "forget_audit_before", before=service.now() - days * DAY, limit=ROWS_AT_ONCE
+        )
+    )
+
+
+def check_ready(service: Service) -> None:
+    """Raises `Unavailable` where a store does not answer, or is not what was opened."""
+    service.store.check()
+    service.limits.check()
+
+
+async def _until_done(step: Callable[[Service], Awaitable[int]], service: Service) -> None:
+    while await step(service) == ROWS_AT_ONCE:
+        pass

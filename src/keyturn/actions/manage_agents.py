@@ -1,0 +1,205 @@
+"""A developer looks at, changes and removes agents."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keyturn.actions.authenticate import require_operator
+from keyturn.actions.find_agent import own_agent
+from keyturn.actions.issue_credentials import secret_columns
+from keyturn.actions.pages import Page, before
+from keyturn.actions.record_audit import record, refusals_recorded
+from keyturn.actions.service import Call, Principal, Service
+from keyturn.core.agent import MAX_CREDITS, Agent, AgentStatus, OnReuse, clean_metadata, clean_name
+from keyturn.core.audit_trail import Action
+from keyturn.core.credential import Credential, Kind
+from keyturn.core.errors import AgentIsRevoked, InsufficientCredits, InvalidRequest
+from keyturn.storage.store import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class AgentChanges:
+    """What to change of an agent; None leaves it as it is."""
+
+    name: str | None = None
+    metadata: dict[str, Any] | None = None
+    on_reuse: OnReuse | None = None
+    rotation_period_days: int | None = None
+
+
+async def list_agents(
+    service: Service,
+    principal: Principal,
+    *,
+    status: AgentStatus | None,
+    search: str | None,
+    cursor: str | None,
+    limit: int,
+) -> Page[Agent]:
+    """A page of the developer's agents; `search` is part of a name or the start of an id.
+
+    Raises:
+        InvalidRequest: the cursor is not one of ours.
+    """
+    query = "agents_of_everybody" if principal.operator else "agents_of_developer"
+    values: dict[str, Any] = {"status": status, "before": before(cursor), "limit": limit + 1}
+    escaped = _escape_like(search) if search else None
+    values |= {
+        "name_pattern": f"%{escaped}%" if escaped else None,
+        "id_pattern": f"{escaped}%" if escaped else None,
+    }
+    if not principal.operator:
+        values["developer_id"] = principal.developer_id
+    found = await service.store.scan(lambda tx: tx.all(Agent, query, **values))
+    return Page.of(found, limit, lambda agent: agent.seq)
+
+
+def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:
+    """One agent. Raises `AgentNotFound`."""
+    return service.store.read(lambda tx: own_agent(tx, principal, agent_id))
+
+
+async def update_agent(
+    service: Service, call: Call, principal: Principal, agent_id: str, changes: AgentChanges
+) -> Agent:
+    """Change what is given, and nothing else.
+
+    Raises:
+        AgentNotFound
+        InvalidRequest: the name or the metadata.
+    """
+    columns = _changed_columns(changes)
+    async with refusals_recorded(service, call, Action.AGENT_UPDATED, principal) as attempt:
+
+        def update(tx: Transaction) -> Agent:
+            agent = own_agent(tx, principal, agent_id)
+            attempt.names(agent)
+            kept = {column: getattr(agent, column) for column in _CHANGEABLE}
+            if changed := [name for name, value in columns.items() if kept[name] != value]:
+                tx.execute("update_agent", id=agent.id, **{**kept, **columns})
+                record(tx, service, call, attempt, changed=[_CHANGEABLE[name] for name in changed])
+            return own_agent(tx, principal, agent_id)
+
+        return await service.store.write(update)
+
+
+async def delete_agent(service: Service, call: Call, principal: Principal, agent_id: str) -> None:
+    """Erase an agent and its personal data; the trail keeps its id. Raises `AgentNotFound`."""
+    async with refusals_recorded(service, call, Action.AGENT_DELETED, principal) as attempt:
+
+        def delete(tx: Transaction) -> None:
+            agent = own_agent(tx, principal, agent_id)
+            attempt.names(agent)
+            tx.execute("delete_agent", id=agent.id)
+            record(tx, service, call, attempt)
+
+        await service.store.write(delete)
+    await service.store.scrub()
+
+
+async def configure_rotation_secret(
+    service: Service, call: Call, principal: Principal, agent_id: str
+) -> Credential:
+    """Give the agent a new rotation secret in the place of any it had.
+
+    Raises:
+        AgentNotFound, AgentIsRevoked
+    """
+    secret = service.new_credential(Kind.ROTATION_SECRET)
+    async with refusals_recorded(
+        service, call, Action.ROTATION_SECRET_CONFIGURED, principal
+    ) as attempt:
+
+        def configure(tx: Transaction) -> Credential:
+            agent = own_agent(tx, principal, agent_id)
+            attempt.names(agent)
+            if agent.revoked:
+                raise AgentIsRevoked
+            _replace_secret(tx, service, agent, secret)
+            record(tx, service, call, attempt, generation=agent.generation + 1)
+            return secret
+
+        return await service.store.write(configure)
+
+
+async def remove_rotation_secret(
+    service: Service, call: Call, principal: Principal, agent_id: str
+) -> None:
+    """Leave the agent without a rotation secret; doing so again changes nothing.
+
+    Raises:
+        AgentNotFound
+    """
+    async with refusals_recorded(
+        service, call, Action.ROTATION_SECRET_REMOVED, principal
+    ) as attempt:
+
+        def remove(tx: Transaction) -> None:
+            agent = own_agent(tx, principal, agent_id)
+            attempt.names(agent)
+            if agent.secret_mac is not None:
+                _replace_secret(tx, service, agent, None)
+                record(tx, service, call, attempt, generation=agent.generation + 1)
+
+        await service.store.write(remove)
+
+
+async def change_credits(
+    service: Service, call: Call, principal: Principal, agent_id: str, amount: int, reason: str
+) -> Agent:
+    """Add to or take from the agent's balance, which never falls below 0.
+
+    Raises:
+        OperatorOnly, AgentNotFound, InsufficientCredits
+        InvalidRequest: the balance would not be an exact integer in JSON.
+    """
+    async with refusals_recorded(service, call, Action.CREDITS_CHANGED, principal) as attempt:
+
+        def change(tx: Transaction) -> Agent:
+            agent = own_agent(tx, principal, agent_id)
+            attempt.names(agent)
+            require_operator(principal)
+            balance = agent.credit_balance + amount
+            if balance < 0:
+                raise InsufficientCredits
+            if balance > MAX_CREDITS:
+                raise InvalidRequest("amount", f"the balance would be above {MAX_CREDITS}")
+            tx.execute("set_credit_balance", id=agent.id, credit_balance=balance)
+            record(tx, service, call, attempt, amount=amount, balance=balance, reason=reason)
+            return own_agent(tx, principal, agent_id)
+
+        return await service.store.write(change)
+
+
+_CHANGEABLE = {
+    "name": "name",
+    "metadata": "metadata",
+    "on_reuse": "onReuse",
+    "rotation_period_days": "rotationPeriodDays",
+}
+
+
+def _changed_columns(changes: AgentChanges) -> dict[str, Any]:
+    columns = {
+        "name": None if changes.name is None else clean_name(changes.name),
+        "metadata": None if changes.metadata is None else clean_metadata(changes.metadata),
+        "on_reuse": changes.on_reuse,
+        "rotation_period_days": changes.rotation_period_days,
+    }
+    return {column: value for column, value in columns.items() if value is not None}
+
+
+def _replace_secret(
+    tx: Transaction, service: Service, agent: Agent, secret: Credential | None
+) -> None:
+    tx.execute(
+        "replace_rotation_secret",
+        id=agent.id,
+        generation=agent.generation,
+        **secret_columns(service, secret),
+    )
+
+
+def _escape_like(text: str) -> str:
+    # SQLite ends a pattern at NUL, which is in no name: as what is no character it finds nothing.
+    text = text.replace("\0", "\ufffe")
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,124 @@
+"""Operators make developers and disable them; the command line makes the first operator."""
+
+from dataclasses import dataclass
+
+from keyturn.actions.authenticate import require_operator
+from keyturn.actions.find_agent import confirm
+from keyturn.actions.manage_tokens import NewToken, add_token
+from keyturn.actions.pages import Page, before
+from keyturn.actions.record_audit import Attempt, record, refusals_recorded
+from keyturn.actions.service import Call, Principal, Service
+from keyturn.core.agent import BUILT_IN_OWNER
+from keyturn.core.audit_trail import COMMAND_LINE, Action
+from keyturn.core.credential import Credential, Kind
+from keyturn.core.developer import Developer, clean_email
+from keyturn.core.errors import BuiltInOwner, DeveloperNotFound, EmailTaken
+from keyturn.storage.store import Transaction
+
+FIRST_TOKEN = "first token"
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """A new developer and the token that is shown once."""
+
+    developer: Developer
+    token: Credential
+
+
+async def create_developer(
+    service: Service, call: Call, principal: Principal, email: str, *, operator: bool
+) -> Welcomed:
+    """An operator makes a developer.
+
+    Raises:
+        OperatorOnly, EmailTaken
+        InvalidRequest: the email.
+    """
+    async with refusals_recorded(service, call, Action.DEVELOPER_CREATED, principal):
+        require_operator(principal)
+        return await _create(service, call, principal, email, operator=operator)
+
+
+async def create_developer_locally(service: Service, email: str, *, operator: bool) -> Welcomed:
+    """The command line makes a developer.
+
+    Raises:
+        EmailTaken
+        InvalidRequest: the email.
+    """
+    return await _create(service, Call.local(), None, email, operator=operator)
+
+
+async def list_developers(
+    service: Service, principal: Principal, *, cursor: str | None, limit: int
+) -> Page[Developer]:
+    """A page of all developers.
+
+    Raises:
+        OperatorOnly
+        InvalidRequest: the cursor is not one of ours.
+    """
+    require_operator(principal)
+    start = before(cursor)
+    found = await service.store.scan(
+        lambda tx: tx.all(Developer, "developers", before=start, limit=limit + 1)
+    )
+    return Page.of(found, limit, lambda developer: developer.seq)
+
+
+async def disable_developer(
+    service: Service, call: Call, principal: Principal, developer_id: str
+) -> str:
+    """Kill a developer's tokens at once; doing so again changes nothing. The developer's id.
+
+    Raises:
+        OperatorOnly, DeveloperNotFound, BuiltInOwner
+    """
+    async with refusals_recorded(service, call, Action.DEVELOPER_DISABLED, principal) as attempt:
+        require_operator(principal)
+
+        def disable(tx: Transaction) -> str:
+            confirm(tx, principal)
+            developer = tx.one(Developer, "developer_by_id", id=developer_id)
+            if developer is None:
+                raise DeveloperNotFound
+            if developer.id == BUILT_IN_OWNER:
+                raise BuiltInOwner
+            if tx.execute("disable_developer", id=developer.id):
+                attempt.developer_id = developer.id
+                record(tx, service, call, attempt)
+            return developer.id
+
+        return await service.store.write(disable)
+
+
+def operator_exists(service: Service) -> bool:
+    """Whether anybody can govern this installation over HTTP."""
+    return bool(service.store.read(lambda tx: tx.one(int, "count_active_operators")))
+
+
+async def _create(
+    service: Service, call: Call, principal: Principal | None, email: str, *, operator: bool
+) -> Welcomed:
+    actor = principal.actor if principal else COMMAND_LINE
+    cleaned = clean_email(email)
+    identifier = service.new_id()
+    token = service.new_credential(Kind.DEVELOPER_TOKEN)
+
+    def create(tx: Transaction) -> Welcomed:
+        if principal:
+            confirm(tx, principal)
+        added = tx.execute(
+            "add_developer", id=identifier, email=cleaned, operator=operator, now=service.now()
+        )
+        developer = tx.one(Developer, "developer_by_id", id=identifier)
+        if not added or developer is None:
+            raise EmailTaken
+        attempt = Attempt(Action.DEVELOPER_CREATED, actor, developer_id=identifier)
+        record(tx, service, call, attempt, operator=operator)
+        new = NewToken(Kind.DEVELOPER_TOKEN, FIRST_TOKEN, identifier)
+        add_token(tx, service, call, Attempt(Action.TOKEN_CREATED, actor), new, token)
+        return Welcomed(developer, token)
+
+    return await service.store.write(create)

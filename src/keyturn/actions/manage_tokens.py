@@ -1,0 +1,139 @@
+"""Developer, service and enrolment tokens: made, listed masked, deleted."""
+
+from dataclasses import dataclass
+
+from keyturn.actions.authenticate import require_operator
+from keyturn.actions.find_agent import confirm
+from keyturn.actions.pages import Page, before
+from keyturn.actions.record_audit import Attempt, record, refusals_recorded
+from keyturn.actions.service import Call, Principal, Service
+from keyturn.core.agent import DAY
+from keyturn.core.audit_trail import COMMAND_LINE, Action
+from keyturn.core.credential import Credential, Kind
+from keyturn.core.developer import Developer
+from keyturn.core.errors import DeveloperNotFound, InvalidRequest, TokenNotFound
+from keyturn.core.token import Token
+from keyturn.storage.store import Transaction
+
+ENROLMENT_LIFETIME = 7 * DAY
+MAX_ENROLMENT_LIFETIME = 365 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What a token shall be. `developer_id` None is for the whole installation."""
+
+    kind: Kind
+    name: str
+    developer_id: str | None
+    max_uses: int | None = None
+    expires_at: int | None = None
+
+
+def enrolment_expiry(service: Service, expires_at: int | None) -> int:
+    """When an enrolment token expires: as asked, or after 7 days.
+
+    Raises:
+        InvalidRequest: in the past or in more than a year.
+    """
+    now = service.now()
+    expiry = now + ENROLMENT_LIFETIME if expires_at is None else expires_at
+    if not now < expiry <= now + MAX_ENROLMENT_LIFETIME:
+        raise InvalidRequest("expiresAt", "must be in the future and within a year")
+    return expiry
+
+
+async def create_token(
+    service: Service, call: Call, principal: Principal, new: NewToken
+) -> tuple[Token, Credential]:
+    """Make a token; it is shown this once. Only an operator makes one for another developer.
+
+    Raises:
+        OperatorOnly, DeveloperNotFound
+    """
+    credential = service.new_credential(new.kind)
+    async with refusals_recorded(service, call, Action.TOKEN_CREATED, principal) as attempt:
+        if new.developer_id != principal.developer_id:
+            require_operator(principal)
+
+        def create(tx: Transaction) -> Token:
+            confirm(tx, principal)
+            owner = tx.one(Developer, "developer_by_id", id=new.developer_id)
+            if owner is None or owner.status != "active":
+                raise DeveloperNotFound
+            return add_token(tx, service, call, attempt, new, credential)
+
+        return await service.store.write(create), credential
+
+
+async def create_service_token_for_all(service: Service, name: str) -> Credential:
+    """The command line's service token, which sees the agents of every developer."""
+    new = NewToken(Kind.SERVICE_TOKEN, name, None)
+    credential = service.new_credential(new.kind)
+    attempt = Attempt(Action.TOKEN_CREATED, COMMAND_LINE)
+    call = Call.local()
+    await service.store.write(lambda tx: add_token(tx, service, call, attempt, new, credential))
+    return credential
+
+
+async def list_tokens(
+    service: Service, principal: Principal, kind: Kind, *, cursor: str | None, limit: int
+) -> Page[Token]:
+    """A page of the developer's tokens of this kind; an operator sees everybody's.
+
+    Raises:
+        InvalidRequest: the cursor is not one of ours.
+    """
+    values = {"kind": kind, "developer_id": principal.scope, "before": before(cursor)}
+    found = await service.store.scan(lambda tx: tx.all(Token, "tokens", limit=limit + 1, **values))
+    return Page.of(found, limit, lambda token: token.seq)
+
+
+async def delete_token(
+    service: Service, call: Call, principal: Principal, kind: Kind, token_id: str
+) -> None:
+    """Delete a token, which is dead from now on. Raises `TokenNotFound`."""
+    async with refusals_recorded(service, call, Action.TOKEN_DELETED, principal) as attempt:
+
+        def delete(tx: Transaction) -> None:
+            confirm(tx, principal)
+            token = tx.one(Token, "token_by_id", id=token_id)
+            if token is None or token.kind != kind or not principal.may_see(token.developer_id):
+                raise TokenNotFound
+            tx.execute("delete_token", id=token.id)
+            attempt.developer_id = token.developer_id
+            record(tx, service, call, attempt, tokenId=token.id, kind=kind.name.lower())
+
+        await service.store.write(delete)
+
+
+def add_token(
+    tx: Transaction,
+    service: Service,
+    call: Call,
+    attempt: Attempt,
+    new: NewToken,
+    credential: Credential,
+) -> Token:
+    """Keep the token and its entry in the trail."""
+    mac = service.keyring.mac(credential)
+    identifier = service.new_id()
+    tx.execute(
+        "add_token",
+        id=identifier,
+        kind=new.kind,
+        developer_id=new.developer_id,
+        name=new.name,
+        mac=mac.digest,
+        server_key=mac.server_key,
+        last4=credential.last4,
+        now=service.now(),
+        expires_at=new.expires_at,
+        max_uses=new.max_uses,
+    )
+    attempt.developer_id = new.developer_id
+    record(tx, service, call, attempt, tokenId=identifier, kind=new.kind.name.lower())
+    token = tx.one(Token, "token_by_id", id=identifier)
+    if token is None:
+        raise LookupError("a token that was just added")
+    return token

@@ -1,0 +1,132 @@
+"""An agent comes into being: it registers itself, or a developer creates it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keyturn.actions.authenticate import find_token
+from keyturn.actions.find_agent import confirm
+from keyturn.actions.issue_credentials import Pair, new_pair, pair_columns
+from keyturn.actions.record_audit import Attempt, record, refusals_recorded
+from keyturn.actions.service import Call, Principal, Service
+from keyturn.actions.take_attempt import take_attempt, take_own_attempt
+from keyturn.core.agent import (
+    BUILT_IN_OWNER,
+    DEFAULT_ROTATION_PERIOD_DAYS,
+    STARTER_CREDITS,
+    clean_name,
+)
+from keyturn.core.audit_trail import Action, Actor
+from keyturn.core.credential import Kind
+from keyturn.core.errors import InvalidEnrolmentToken, RegistrationClosed, TooManyRegistrations
+from keyturn.core.token import Token
+from keyturn.storage.store import Transaction
+
+_EVERYBODY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A new agent and the credentials that are shown once."""
+
+    agent_id: str
+    developer_id: str
+    name: str
+    pair: Pair
+    credit_balance: int = STARTER_CREDITS
+
+
+async def register_agent(
+    service: Service, call: Call, name: str | None, enrolment_token: str | None
+) -> Registered:
+    """An agent registers itself.
+
+    Raises:
+        InvalidRequest: the name.
+        TooManyRegistrations: from this address, or for the installation.
+        InvalidEnrolmentToken: one was sent that is not good, or none where one is required.
+        RegistrationClosed
+    """
+    cleaned = None if name is None else clean_name(name)
+    async with refusals_recorded(service, call, Action.AGENT_REGISTERED):
+        if not await take_own_attempt(service, service.policy.registration_limit, call):
+            raise TooManyRegistrations
+        token = _enrolment(service, enrolment_token)
+        verdict = await take_attempt(service, service.policy.registration_total, _EVERYBODY)
+        if not verdict.allowed:
+            call.verdict = verdict
+            raise TooManyRegistrations
+        developer_id = (token.developer_id if token else None) or BUILT_IN_OWNER
+        new = _new_agent(service, developer_id, cleaned, with_secret=True)
+
+        def register(tx: Transaction) -> Registered:
+            if token and not tx.execute("spend_token", id=token.id, now=service.now()):
+                raise InvalidEnrolmentToken
+            _add(tx, service, new, self_registered=True)
+            attempt = Attempt(
+                Action.AGENT_REGISTERED, Actor("agent", new.agent_id), new.agent_id, developer_id
+            )
+            record(tx, service, call, attempt, **({"enrolmentTokenId": token.id} if token else {}))
+            return new
+
+        return await service.store.write(register)
+
+
+async def create_agent(
+    service: Service, call: Call, principal: Principal, name: str | None, *, with_secret: bool
+) -> Registered:
+    """A developer creates an agent of their own.
+
+    Raises:
+        InvalidRequest: the name.
+    """
+    cleaned = None if name is None else clean_name(name)
+    new = _new_agent(service, principal.developer_id, cleaned, with_secret=with_secret)
+
+    def create(tx: Transaction) -> Registered:
+        confirm(tx, principal)
+        _add(tx, service, new, self_registered=False)
+        attempt = Attempt(
+            Action.AGENT_CREATED, principal.actor, new.agent_id, principal.developer_id
+        )
+        record(tx, service, call, attempt, rotationSecretConfigured=with_secret)
+        return new
+
+    return await service.store.write(create)
+
+
+def _enrolment(service: Service, text: str | None) -> Token | None:
+    """The enrolment token that lets this agent in; None where none is needed."""
+    mode = service.policy.registration
+    token = None
+    if text is not None:
+        token = find_token(service, text, Kind.ENROLMENT_TOKEN)
+        if token is None:
+            raise InvalidEnrolmentToken
+    if mode == "closed":
+        raise RegistrationClosed
+    if mode == "enrolment" and token is None:
+        raise InvalidEnrolmentToken(sent=False)
+    return token
+
+
+def _new_agent(
+    service: Service, developer_id: str, name: str | None, *, with_secret: bool
+) -> Registered:
+    identifier = service.new_id()
+    pair = new_pair(service, with_secret=with_secret)
+    return Registered(identifier, developer_id, name or f"agent-{identifier[:8]}", pair)
+
+
+def _add(tx: Transaction, service: Service, new: Registered, *, self_registered: bool) -> None:
+    columns: dict[str, Any] = pair_columns(service, new.pair)
+    tx.execute(
+        "add_agent",
+        id=new.agent_id,
+        developer_id=new.developer_id,
+        name=new.name,
+        now=service.now(),
+        rotation_period_days=DEFAULT_ROTATION_PERIOD_DAYS,
+        credit_balance=new.credit_balance,
+        self_registered=self_registered,
+        **columns,
+    )

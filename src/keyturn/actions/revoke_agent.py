@@ -1,0 +1,83 @@
+"""Revocation and its way back: a revoked agent's credentials are refused everywhere."""
+
+from dataclasses import replace
+
+from keyturn.actions.find_agent import own_agent
+from keyturn.actions.issue_credentials import Issued, new_pair, swap
+from keyturn.actions.record_audit import Attempt, record, refusals_recorded
+from keyturn.actions.rotate_credentials import PairProof, Presented, refuse
+from keyturn.actions.service import REVOCATION_LIMIT, Call, Principal, Service
+from keyturn.actions.take_attempt import take_own_attempt
+from keyturn.core.audit_trail import Action, Actor
+from keyturn.core.errors import AgentActive, TooManyAttempts
+from keyturn.core.rotation import REVOCATION_ROWS
+from keyturn.storage.store import Transaction
+
+
+async def revoke_self(service: Service, call: Call, presented: Presented) -> str:
+    """An agent that knows it was stolen from ends itself; the id of the agent.
+
+    Raises:
+        KeyturnError: the first row of the rotation's table that applies.
+        TooManyAttempts: 10 attempts from this address in 15 minutes.
+    """
+    refuse(REVOCATION_ROWS, presented.facts, service)
+    async with refusals_recorded(service, call, Action.AGENT_REVOKED) as attempt:
+        if not await take_own_attempt(service, REVOCATION_LIMIT, call):
+            raise TooManyAttempts
+        prove = PairProof(service, presented, attempt, REVOCATION_ROWS)
+        service.store.read(prove)
+
+        def revoke(tx: Transaction) -> str:
+            agent = prove(tx)
+            tx.execute("revoke_agent", id=agent.id)
+            tx.execute("note_agent_used", id=agent.id, at=service.now())
+            record(tx, service, call, replace(attempt, actor=Actor("agent", agent.id)))
+            return agent.id
+
+        return await service.store.write(revoke)
+
+
+async def revoke_for_developer(
+    service: Service, call: Call, principal: Principal, agent_id: str, reason: str
+) -> str:
+    """A developer revokes an agent; revoking it again changes nothing. The id of the agent.
+
+    Raises:
+        AgentNotFound
+    """
+    async with refusals_recorded(service, call, Action.AGENT_REVOKED, principal):
+
+        def revoke(tx: Transaction) -> str:
+            agent = own_agent(tx, principal, agent_id)
+            attempt = Attempt(Action.AGENT_REVOKED, principal.actor)
+            attempt.names(agent)
+            if tx.execute("revoke_agent", id=agent.id):
+                record(tx, service, call, attempt, **({"reason": reason} if reason else {}))
+            return agent.id
+
+        return await service.store.write(revoke)
+
+
+async def reinstate_agent(
+    service: Service, call: Call, principal: Principal, agent_id: str
+) -> Issued:
+    """A developer gives a revoked agent a new pair; what it had stays dead.
+
+    Raises:
+        AgentNotFound, AgentActive
+    """
+    async with refusals_recorded(service, call, Action.AGENT_REINSTATED, principal) as attempt:
+        made = new_pair(service)
+
+        def reinstate(tx: Transaction) -> Issued:
+            agent = own_agent(tx, principal, agent_id)
+            attempt.names(agent)
+            if not agent.revoked:
+                raise AgentActive
+            pair = made.fitting(agent)
+            swap(tx, service, agent, pair)
+            record(tx, service, call, attempt, generation=agent.generation + 1)
+            return Issued(agent.id, agent.name, pair)
+
+        return await service.store.write(reinstate)

@@ -1,0 +1,38 @@
+"""Takes one attempt from a sliding window, atomically over all processes."""
+
+from keyturn.actions.service import Call, Service
+from keyturn.core.rate_limit import Counted, Limit, Verdict, judge
+from keyturn.storage.store import Transaction
+
+
+async def take_attempt(service: Service, limit: Limit, bucket: str) -> Verdict:
+    """Count this attempt where the limit allows it. One that is refused is not counted.
+
+    Raises:
+        Unavailable: the attempt can't be counted, so it must not pass.
+    """
+    key = f"{limit.name} {bucket}"
+
+    def take(tx: Transaction) -> Verdict:
+        # Read within the transaction: what another process has counted must not lie in the future.
+        now = service.now()
+        counted = tx.one(
+            Counted,
+            "counted_attempts",
+            bucket=key,
+            after=now - limit.window,
+            now=now,
+            quota=limit.quota,
+        )
+        verdict = judge(limit, counted or Counted(0, None), now)
+        if verdict.allowed:
+            tx.execute("add_attempt", bucket=key, now=now, expires_at=now + limit.window)
+        return verdict
+
+    return await service.limits.write(take)
+
+
+async def take_own_attempt(service: Service, limit: Limit, call: Call) -> bool:
+    """Count this attempt for the caller's address, and leave the verdict in the call."""
+    call.verdict = await take_attempt(service, limit, call.address.bucket)
+    return call.verdict.allowed

@@ -1,0 +1,1 @@
+"""HTTP in front of the actions: decode, act, encode. Nothing is decided here."""

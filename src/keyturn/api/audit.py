@@ -1,0 +1,124 @@
+"""Reading the audit trail. Nothing here, or anywhere in the API, changes an entry."""
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+
+from keyturn.actions import read_audit
+from keyturn.actions.read_audit import AuditFilter
+from keyturn.api.answers import AuditEntry
+from keyturn.api.context import ByDeveloper, On, for_developers
+from keyturn.api.pages import DEFAULT_PAGE_SIZE, Cursor, Items, PageSize
+from keyturn.api.wire_model import Moment
+from keyturn.core.audit_trail import Entry
+from keyturn.core.instant import from_datetime
+
+router = APIRouter(prefix="/v1/audit", tags=["Audit trail"])
+
+COLUMNS = (
+    "id",
+    "at",
+    "actorKind",
+    "actorId",
+    "action",
+    "outcome",
+    "agentId",
+    "developerId",
+    "address",
+    "userAgent",
+    "requestId",
+    "details",
+)
+# Spreadsheets read a cell that begins so as a formula (OWASP, CSV injection).
+# Some split at ; and tabs as well, so what follows those begins a cell too.
+_FORMULA = re.compile("(^|[;\t\r\n])( *)(?=[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
+
+
+async def _filter(
+    agent_id: Annotated[UUID | None, Query(alias="agentId")] = None,
+    action: Annotated[str | None, Query(max_length=64, examples=["credential.rotated"])] = None,
+    since: Annotated[
+        Moment | None, Query(alias="from", description="Entries at or after this time.")
+    ] = None,
+    until: Annotated[
+        Moment | None, Query(alias="to", description="Entries before this time.")
+    ] = None,
+) -> AuditFilter:
+    return AuditFilter(
+        agent_id=str(agent_id) if agent_id else None,
+        action=action,
+        since=from_datetime(since) if since else None,
+        until=from_datetime(until) if until else None,
+    )
+
+
+Chosen = Annotated[AuditFilter, Depends(_filter)]
+
+
+@router.get("", summary="Read the trail", **for_developers())
+async def list_audit(
+    on: On,
+    developer: ByDeveloper,
+    chosen: Chosen,
+    cursor: Cursor = None,
+    limit: PageSize = DEFAULT_PAGE_SIZE,
+) -> Items[AuditEntry]:
+    """What happened to your agents and tokens, newest first; an operator sees everything."""
+    page = await read_audit.list_audit(on.service, developer, chosen, cursor=cursor, limit=limit)
+    shown = [AuditEntry.of(numbered.entry) for numbered in page.items]
+    return Items(items=shown, next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/export",
+    summary="Export the trail",
+    response_class=StreamingResponse,
+    **for_developers(),
+)
+async def export_audit(
+    on: On,
+    developer: ByDeveloper,
+    chosen: Chosen,
+    form: Annotated[Literal["jsonl", "csv"], Query(alias="format")] = "jsonl",
+) -> StreamingResponse:
+    """All of it as one stream: JSON Lines, or CSV that spreadsheets open without running it."""
+    pages = await read_audit.export_audit(on.service, developer, chosen)
+    media_type = "text/csv" if form == "csv" else "application/jsonl"
+    return StreamingResponse(
+        _csv(pages) if form == "csv" else _json_lines(pages),
+        media_type=media_type,
+        headers={"Content-Disposition": f'attachment; filename="audit.{form}"'},
+    )
+
+
+async def _json_lines(pages: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
+    async for entries in pages:
+        lines = [AuditEntry.of(entry).model_dump_json(by_alias=True) for entry in entries]
+        yield "\n".join(lines) + "\n"
+
+
+async def _csv(pages: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
+    yield ",".join(COLUMNS) + "\r\n"
+    async for entries in pages:
+        text = io.StringIO()
+        csv.writer(text, quoting=csv.QUOTE_ALL).writerows(
+            _cells(AuditEntry.of(entry)) for entry in entries
+        )
+        yield text.getvalue()
+
+
+def _cells(entry: AuditEntry) -> list[str]:
+    shown = entry.model_dump(by_alias=True)
+    shown |= {"actorKind": entry.actor.kind, "actorId": entry.actor.id}
+    shown["details"] = entry.model_dump_json(include={"details"})[len('{"details":') : -1]
+    return [_inert(str(shown[column] or "")) for column in COLUMNS]
+
+
+def _inert(cell: str) -> str:
+    return _FORMULA.sub(r"\1'\2", cell)

@@ -1,0 +1,94 @@
+"""What a handler is given: the service, its call, and who has authenticated."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request
+
+from keyturn.actions.authenticate import authenticate_agent, authenticate_developer
+from keyturn.actions.service import Call, Principal, Service
+from keyturn.api.frame import CALL
+from keyturn.api.problems import BodyTooLarge, Internal, RequestTimeout, documented
+from keyturn.core.agent import Agent
+from keyturn.core.errors import (
+    AgentRevoked,
+    InvalidCredentials,
+    InvalidRequest,
+    InvalidToken,
+    KeyturnError,
+    Unavailable,
+)
+
+EVERYWHERE = (InvalidRequest, RequestTimeout, BodyTooLarge, Internal, Unavailable)
+"""What every route may answer."""
+API_KEY = "apiKey"
+DEVELOPER_TOKEN = "developerToken"
+SECURITY_SCHEMES = {
+    API_KEY: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "sk_live_ak_…",
+        "description": "An agent's current API key.",
+    },
+    DEVELOPER_TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "sk_live_dt_…",
+        "description": "A developer's token.",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The service and the call that is being answered."""
+
+    service: Service
+    call: Call
+
+
+def service_of(request: Request) -> Service:
+    """The service that the application has opened."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def _context(request: Request) -> Context:
+    return Context(service_of(request), request.scope[CALL])
+
+
+On = Annotated[Context, Depends(_context)]
+
+
+async def _developer(on: On, request: Request) -> Principal:
+    return await authenticate_developer(on.service, on.call, request.headers.get("authorization"))
+
+
+async def _agent(on: On, request: Request) -> Agent:
+    return authenticate_agent(on.service, request.headers.get("authorization"))
+
+
+AgentId = Annotated[str, Path(alias="agentId")]
+DeveloperId = Annotated[str, Path(alias="developerId")]
+TokenId = Annotated[str, Path(alias="tokenId")]
+ByDeveloper = Annotated[Principal, Depends(_developer)]
+ByAgent = Annotated[Agent, Depends(_agent)]
+
+
+def public(*refusals: type[KeyturnError]) -> dict[str, Any]:
+    """A route's documentation: it answers anybody, or refuses in these ways."""
+    return {"responses": documented((*EVERYWHERE, *refusals))}
+
+
+def for_agents(*refusals: type[KeyturnError]) -> dict[str, Any]:
+    """A route's documentation: an agent's API key is needed."""
+    return _secured(API_KEY, InvalidCredentials, AgentRevoked, *refusals)
+
+
+def for_developers(*refusals: type[KeyturnError]) -> dict[str, Any]:
+    """A route's documentation: a developer's token is needed."""
+    return _secured(DEVELOPER_TOKEN, InvalidToken, *refusals)
+
+
+def _secured(scheme: str, *refusals: type[KeyturnError]) -> dict[str, Any]:
+    return {**public(*refusals), "openapi_extra": {"security": [{scheme: []}]}}

@@ -1,0 +1,5 @@
+"""The `keyturn` command."""
+
+from keyturn.cli.main import main
+
+__all__ = ["main"]

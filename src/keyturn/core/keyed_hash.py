@@ -1,0 +1,109 @@
+"""How a credential is kept: HMAC-SHA-256 under a server key that is not in the database.
+
+A copy of the database alone lets nobody check a guess. Each record names the server key it is
+under, so that keys can be added and retired without touching the agents.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from keyturn.core.credential import Credential
+
+MINIMUM_KEY_BYTES = 32
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_VERIFIER_MESSAGE = b"keyturn server key verifier"
+
+
+class InvalidServerKey(ValueError):
+    """The text of a server key can't be used; the message says why without showing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKey:
+    """A key of the installation, with the id that records name it by."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+    @property
+    def verifier(self) -> bytes:
+        """A value that tells this key from another of the same id, and tells nothing else."""
+        return hmac.digest(self.secret, _VERIFIER_MESSAGE, "sha256")
+
+    def encode(self) -> str:
+        """The `id:base64url` form of settings and the key file."""
+        return f"{self.id}:{base64.urlsafe_b64encode(self.secret).decode().rstrip('=')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mac:
+    """A credential as it is kept: a keyed hash, and the id of the server key it is under."""
+
+    server_key: str
+    digest: bytes
+
+
+class Keyring:
+    """All server keys of an installation. The first is current: new records are under it."""
+
+    def __init__(self, keys: Sequence[ServerKey]) -> None:
+        if not keys:
+            raise InvalidServerKey("There is no server key.")
+        if len({key.id for key in keys}) != len(keys):
+            raise InvalidServerKey("Two server keys have the same id.")
+        self.keys = tuple(keys)
+        self.current = self.keys[0]
+
+    def mac(self, credential: Credential) -> Mac:
+        """The credential's keyed hash under the current server key."""
+        return _mac(self.current, credential)
+
+    def candidates(self, credential: Credential) -> list[Mac]:
+        """The credential's keyed hashes under every server key, the current one first."""
+        return [_mac(key, credential) for key in self.keys]
+
+    def matches(self, credential: Credential, server_key: str, digest: bytes) -> bool:
+        """Whether the kept keyed hash is this credential's, compared in constant time."""
+        for key in self.keys:
+            if key.id == server_key:
+                return hmac.compare_digest(_mac(key, credential).digest, digest)
+        return False
+
+    def __repr__(self) -> str:
+        return f"<Keyring {', '.join(key.id for key in self.keys)}>"
+
+
+def parse_server_keys(text: str) -> list[ServerKey]:
+    """Server keys from `id:base64url`, separated by commas or lines.
+
+    Raises:
+        InvalidServerKey: an entry has another form, or its key has fewer than 32 bytes.
+    """
+    entries = [entry.strip() for entry in re.split(r"[,\n]", text)]
+    return [_parse_server_key(entry, place) for place, entry in enumerate(entries, 1) if entry]
+
+
+def _parse_server_key(entry: str, place: int) -> ServerKey:
+    # Nothing of an entry is shown: where it is malformed, any part of it may be the key.
+    identifier, _, encoded = entry.partition(":")
+    if not encoded or not _ID.fullmatch(identifier):
+        raise InvalidServerKey(f"Server key number {place} must be written id:base64url.")
+    try:
+        secret = base64.b64decode(
+            encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True
+        )
+    except (binascii.Error, ValueError):
+        raise InvalidServerKey(f"Server key number {place} is not base64url.") from None
+    if len(secret) < MINIMUM_KEY_BYTES:
+        raise InvalidServerKey(
+            f"Server key number {place} has {len(secret)} bytes: it needs {MINIMUM_KEY_BYTES}."
+        )
+    return ServerKey(identifier, secret)
+
+
+def _mac(key: ServerKey, credential: Credential) -> Mac:
+    return Mac(key.id, hmac.digest(key.secret, credential.reveal().encode(), "sha256"))

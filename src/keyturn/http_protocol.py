@@ -1,0 +1,133 @@
+"""uvicorn's HTTP protocol with what a service on an open port needs besides.
+
+The answer to bytes that are not HTTP is an error like any other, a request's head is bounded, a
+connection that brings no request ends, and an offer to upgrade is ignored instead of obeyed.
+"""
+
+import asyncio
+import secrets
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from keyturn.api.problems import problem
+from keyturn.core.errors import InvalidRequest
+
+MAX_HEAD = 32 * 1024
+HEAD_SECONDS = 15.0
+_UPGRADING = frozenset({b"upgrade", b"connection", b"http2-settings"})
+
+
+class UnacceptableHead(Exception):
+    """The request line and headers are more than we read, or ask for a tunnel."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    _head_size = 0
+    _timer: asyncio.TimerHandle | None = None
+    _head_without_upgrade = b""
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # RFC 9110, section 7.8: a server may ignore the offer. The parser can't, and stops
+            # before the body, so it is given the request again without the offer.
+            self.parser = httptools.HttpRequestParser(self)
+            self.data_received(self._head_without_upgrade + data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
+        if not self._is_answering():
+            # Stray bytes between requests, or of a body that nobody reads.
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        self._head_size = 0
+        self._await_head()
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name + value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._cancel_timer()
+        self._head_without_upgrade = b""
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+            return
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise UnacceptableHead
+        kept = [(name, value) for name, value in self.headers if name not in _UPGRADING]
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in kept)
+        self._head_without_upgrade = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self.url, lines)
+
+    def on_message_complete(self) -> None:
+        if not self._head_without_upgrade:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._refused and not self.pipeline and self.cycle.response_complete:
+            self.send_400_response("")
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Answer what is not HTTP, and close: what follows can't be told apart from it.
+
+        A request that was complete before it is answered first.
+        """
+        if self._is_answering() and not self.cycle.more_body:
+            self._refused = True
+            self.flow.pause_reading()
+            return
+        request_id = secrets.token_hex(16)
+        refused = problem(InvalidRequest("request", "must be HTTP/1.1"), request_id)
+        headers = {
+            **refused.headers,
+            "content-length": str(len(refused.body)),
+            "x-request-id": request_id,
+            "cache-control": "no-store",
+            "connection": "close",
+        }
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        head = "".join(["HTTP/1.1 400 Bad Request\r\n", *lines, "\r\n"])
+        self.transport.write(head.encode("ascii") + refused.body)
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _count(self, part: bytes) -> None:
+        self._head_size += len(part)
+        if self._head_size > MAX_HEAD:
+            raise UnacceptableHead
+
+    def _await_head(self) -> None:
+        # A timer that runs goes on: bytes that trickle in must not keep a connection alive.
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,119 @@
+"""Opens an installation: prepares its files, finds its server keys, builds its `Service`."""
+
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from keyturn.actions.guard_server_keys import (
+    MissingServerKey,
+    check_server_keys,
+    register_server_keys,
+)
+from keyturn.actions.service import Policy, Service, Uses
+from keyturn.core.keyed_hash import InvalidServerKey, Keyring, ServerKey, parse_server_keys
+from keyturn.core.rate_limit import Limit
+from keyturn.server_key_file import make_server_key_file, read_server_keys
+from keyturn.settings import Settings
+from keyturn.storage.sqlite import SqliteStore
+from keyturn.storage.sqlite_file import (
+    UnusableDatabase,
+    credentials_database,
+    limits_database,
+    prepare,
+)
+from keyturn.storage.store import Store
+
+HOUR_SECONDS = 3600
+LOST_COMMIT_EXIT = 70
+"""How a process ends after an fsync that failed (EX_SOFTWARE)."""
+
+
+class UnusableInstallation(Exception):
+    """The installation can't be opened; the message says why and what to do."""
+
+
+@contextlib.asynccontextmanager
+async def open_service(
+    settings: Settings, on_lost_commit: Callable[[], None]
+) -> AsyncIterator[Service]:
+    """The installation's service, its databases and keys made where there are none.
+
+    Raises:
+        UnusableInstallation
+    """
+    with open_stores(settings, on_lost_commit) as (store, limits):
+        service = Service(
+            store=store,
+            limits=limits,
+            keyring=find_keyring(settings, store),
+            policy=_policy(settings),
+            now=lambda: time.time_ns() // 1_000_000,
+            random_bytes=os.urandom,
+            uses=Uses(),
+        )
+        await register_server_keys(service)
+        yield service
+
+
+@contextlib.contextmanager
+def open_stores(
+    settings: Settings, on_lost_commit: Callable[[], None]
+) -> Iterator[tuple[Store, Store]]:
+    """The store of the credentials and that of the limits, their schemas up to date.
+
+    Raises:
+        UnusableInstallation
+    """
+    databases = credentials_database(settings.database_path), limits_database(settings.limits_path)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for database in databases:
+            prepare(database)
+    except (UnusableDatabase, OSError) as error:
+        raise UnusableInstallation(str(error)) from error
+    with contextlib.ExitStack() as opened:
+        store, limits = (SqliteStore(database, on_lost_commit) for database in databases)
+        opened.callback(limits.close)
+        opened.callback(store.close)
+        yield store, limits
+
+
+def find_keyring(settings: Settings, store: Store) -> Keyring:
+    """The server keys of the environment or the file, held against what the database needs.
+
+    Raises:
+        UnusableInstallation
+    """
+    in_environment = settings.server_key is not None
+    place = "KEYTURN_SERVER_KEY" if in_environment else settings.server_key_path
+    try:
+        keys = configured_server_keys(settings)
+        check_server_keys(store, keys)
+        if not keys and not in_environment:
+            keys = make_server_key_file(settings.server_key_path)
+        return Keyring(keys)
+    except (InvalidServerKey, MissingServerKey) as error:
+        raise UnusableInstallation(f"{place}: {error}") from error
+
+
+def configured_server_keys(settings: Settings) -> list[ServerKey]:
+    """The server keys of the environment or the file; none where there is no file.
+
+    Raises:
+        InvalidServerKey
+    """
+    if settings.server_key is not None:
+        return parse_server_keys(settings.server_key.get_secret_value())
+    return read_server_keys(settings.server_key_path)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        prefix=settings.prefix,
+        registration=settings.registration,
+        rotation_limit=Limit("rotation", settings.rotation_limit, settings.rotation_window),
+        registration_limit=Limit("registration", settings.registration_limit, HOUR_SECONDS),
+        registration_total=Limit("registration-total", settings.registration_total, HOUR_SECONDS),
+        audit_retention_days=settings.audit_retention_days,
+    )

@@ -1,0 +1,54 @@
+"""What Prometheus may know. No label ever holds a credential, an id or an address."""
+
+import os
+from pathlib import Path
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the workers keep their figures, so that any of them can tell all (prometheus_client)."""
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+REQUESTS = Counter("keyturn_requests", "Answered requests.", ["method", "route", "status"])
+SECONDS = Histogram(
+    "keyturn_request_seconds",
+    "Time from a request's arrival to the end of its answer.",
+    ["route"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+REFUSALS = Counter("keyturn_refusals", "Refused requests, by their error code.", ["code"])
+UNTRUSTED_FORWARDED = Counter(
+    "keyturn_untrusted_forwarded_headers",
+    "Requests with a forwarding header from a peer that is not a trusted proxy.",
+)
+
+
+def reserve() -> None:
+    """Give the files that workers share their whole size on the disk.
+
+    They are mapped into memory, where a disk that fills up later would end the process.
+    """
+    folder = os.environ.get(SHARED_FOLDER)
+    if folder is None:
+        return
+    SECONDS.labels("reserve")
+    for path in Path(folder).glob(f"*_{os.getpid()}.db"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def render() -> bytes:
+    """All figures of all workers, in Prometheus' text format."""
+    if SHARED_FOLDER not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

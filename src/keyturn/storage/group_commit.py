@@ -1,0 +1,185 @@
+"""One thread writes: it takes everything that waits and commits it together.
+
+One fsync then serves many changes. Each change has a savepoint of its own, so that one that is
+refused leaves nothing and the others stand.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from keyturn.core.errors import KeyturnError, Unavailable
+from keyturn.storage.store import Transaction
+
+BATCH = 64
+MAX_WAITING = 1024
+
+
+class CommitFailed(Exception):
+    """An fsync failed: nobody knows what is on the disk."""
+
+
+class Connection(Protocol):
+    """What the writer needs of a database. Each method may raise `Unavailable`."""
+
+    def begin(self) -> Transaction:
+        """Open a write transaction."""
+
+    def savepoint(self) -> None: ...
+
+    def release(self) -> None: ...
+
+    def rollback_to_savepoint(self) -> None: ...
+
+    def commit(self) -> None:
+        """Make it durable; raises `CommitFailed` where nobody knows whether it is."""
+
+    def rollback(self) -> None:
+        """Undo everything since `begin`; never raises."""
+
+    def after_commit(self) -> None:
+        """Housekeeping between batches; raises `CommitFailed` where the disk has failed."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Job:
+    """A change that waits, and where its outcome goes."""
+
+    work: Callable[[Transaction], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """The thread. `on_lost_commit` is called once, from it, when a commit has failed."""
+
+    def __init__(
+        self, name: str, connection: Connection, on_lost_commit: Callable[[], None]
+    ) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._gathered: list[Job] = []
+        self._on_lost_commit = on_lost_commit
+        self._connection = connection
+        self._closed = False
+        self._broken = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    async def submit(self, work: Callable[[Transaction], Any]) -> Any:
+        """Run the change in the thread; the answer comes when it is durable.
+
+        Raises:
+            Unavailable: too many wait already, or the database can't answer.
+        """
+        loop = asyncio.get_running_loop()
+        job = Job(work, loop, loop.create_future())
+        if self._closed or self._broken:
+            raise Unavailable("the writer has stopped")
+        if self._jobs.qsize() + len(self._gathered) >= MAX_WAITING:
+            raise Unavailable("too many changes wait")
+        # What is asked for in one turn of the loop is handed over, and then committed, together.
+        self._gathered.append(job)
+        if len(self._gathered) == 1:
+            loop.call_soon(self._hand_over)
+        return await job.future
+
+    def close(self) -> None:
+        """Finish what waits, then end the thread and its connection."""
+        self._closed = True
+        self._hand_over()
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for job in gathered:
+            self._jobs.put(job)
+        if self._broken:
+            self._refuse_waiting()
+
+    def _run(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            jobs = [first, *self._take_waiting()]
+            try:
+                self._commit(jobs)
+                _deliver(jobs)
+                self._connection.after_commit()
+            except Exception as error:  # Whatever it is, nobody knows what was kept.
+                self._broken = True
+                self._on_lost_commit()
+                _fail(jobs, Unavailable(repr(error)))
+                break
+        self._refuse_waiting()
+        self._connection.close()
+
+    def _take_waiting(self) -> list[Job]:
+        jobs: list[Job] = []
+        with contextlib.suppress(queue.Empty):
+            while len(jobs) < BATCH - 1:
+                job = self._jobs.get_nowait()
+                if job is None:
+                    self._jobs.put(None)
+                    break
+                jobs.append(job)
+        return jobs
+
+    def _commit(self, jobs: list[Job]) -> None:
+        try:
+            transaction = self._connection.begin()
+            for job in jobs:
+                self._attempt(job, transaction)
+            self._connection.commit()
+        except Unavailable as error:
+            self._connection.rollback()
+            for job in jobs:
+                job.error = job.error or error
+
+    def _attempt(self, job: Job, transaction: Transaction) -> None:
+        self._connection.savepoint()
+        try:
+            job.result = job.work(transaction)
+        except Unavailable:
+            raise
+        except Exception as error:  # Anything else is this job's own affair, a defect included.
+            self._connection.rollback_to_savepoint()
+            job.error = error
+        else:
+            self._connection.release()
+
+    def _refuse_waiting(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    _fail([job], Unavailable("the writer has stopped"))
+
+
+def _fail(jobs: list[Job], error: KeyturnError) -> None:
+    for job in jobs:
+        job.error = error
+    _deliver(jobs)
+
+
+def _deliver(jobs: list[Job]) -> None:
+    for loop in {job.loop for job in jobs}:
+        # The loop is closed when its process is going down; then nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, [job for job in jobs if job.loop is loop])
+
+
+def _settle(jobs: list[Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)

@@ -1,0 +1,186 @@
+-- Every statement on keyturn.db. The columns of `SELECT *` are the fields of the record read.
+
+-- name: server_keys
+SELECT id, verifier, abandoned FROM server_keys ORDER BY created_at
+
+-- name: add_server_key
+INSERT INTO server_keys (id, verifier, created_at) VALUES (:id, :verifier, :now)
+ON CONFLICT (id) DO NOTHING
+
+-- name: abandon_server_key
+UPDATE server_keys SET abandoned = 1 WHERE id = :id AND abandoned = 0
+
+-- name: restore_server_key
+UPDATE server_keys SET abandoned = 0 WHERE id = :id AND abandoned = 1
+
+-- name: count_agents_under_server_key
+SELECT count(*) FROM agents WHERE key_server_key = :id OR secret_server_key = :id
+
+-- name: count_tokens_under_server_key
+SELECT count(*) FROM tokens WHERE server_key = :id
+
+-- name: add_agent
+INSERT INTO agents (
+    id, developer_id, name, status, generation, key_mac, key_server_key, key_last4,
+    secret_mac, secret_server_key, key_created_at, rotation_period_days, on_reuse, metadata,
+    credit_balance, self_registered, created_at, last_used_at
+) VALUES (
+    :id, :developer_id, :name, 'active', 1, :key_mac, :key_server_key, :key_last4,
+    :secret_mac, :secret_server_key, :now, :rotation_period_days, 'alert', '{}',
+    :credit_balance, :self_registered, :now, NULL
+)
+
+-- name: agent_by_key_or_newest
+SELECT * FROM agents
+WHERE seq = coalesce((SELECT seq FROM agents WHERE key_mac = :mac), (SELECT max(seq) FROM agents))
+
+-- name: agent_by_id
+SELECT * FROM agents WHERE id = :id
+
+-- name: agents_of_everybody
+SELECT * FROM agents
+WHERE seq < :before
+    AND (:status IS NULL OR status = :status)
+    AND (:name_pattern IS NULL OR name LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\')
+ORDER BY seq DESC LIMIT :limit
+
+-- name: agents_of_developer
+SELECT * FROM agents
+WHERE developer_id = :developer_id AND seq < :before
+    AND (:status IS NULL OR status = :status)
+    AND (:name_pattern IS NULL OR name LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\')
+ORDER BY seq DESC LIMIT :limit
+
+-- name: replace_credentials
+UPDATE agents SET
+    status = 'active', generation = generation + 1,
+    key_mac = :key_mac, key_server_key = :key_server_key, key_last4 = :key_last4,
+    secret_mac = :secret_mac, secret_server_key = :secret_server_key,
+    key_created_at = :now, last_used_at = coalesce(:used_at, last_used_at)
+WHERE id = :id AND generation = :generation AND status = :status
+
+-- name: replace_rotation_secret
+UPDATE agents SET
+    generation = generation + 1, secret_mac = :secret_mac, secret_server_key = :secret_server_key
+WHERE id = :id AND generation = :generation
+
+-- name: update_agent
+UPDATE agents SET
+    name = :name, metadata = :metadata, on_reuse = :on_reuse,
+    rotation_period_days = :rotation_period_days
+WHERE id = :id
+
+-- name: revoke_agent
+UPDATE agents SET status = 'revoked' WHERE id = :id AND status <> 'revoked'
+
+-- name: set_credit_balance
+UPDATE agents SET credit_balance = :credit_balance WHERE id = :id
+
+-- name: delete_agent
+DELETE FROM agents WHERE id = :id
+
+-- name: agents_never_used
+SELECT * FROM agents
+WHERE self_registered = 1 AND last_used_at IS NULL AND created_at < :before
+ORDER BY created_at LIMIT :limit
+
+-- name: note_agent_used
+UPDATE agents SET last_used_at = :at
+WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :at)
+
+-- name: move_agent_key
+UPDATE agents SET key_mac = :new_mac, key_server_key = :server_key WHERE key_mac = :old_mac
+
+-- name: note_token_used
+UPDATE tokens SET last_used_at = :at
+WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :at)
+
+-- name: move_token
+UPDATE tokens SET mac = :new_mac, server_key = :server_key WHERE mac = :old_mac
+
+-- name: add_developer
+INSERT INTO developers (id, email, operator, status, created_at)
+VALUES (:id, :email, :operator, 'active', :now)
+ON CONFLICT (email) DO NOTHING
+
+-- name: developer_by_id
+SELECT * FROM developers WHERE id = :id
+
+-- name: developers
+SELECT * FROM developers
+WHERE seq < :before ORDER BY seq DESC LIMIT :limit
+
+-- name: count_active_operators
+SELECT count(*) FROM developers WHERE operator = 1 AND status = 'active'
+
+-- name: disable_developer
+UPDATE developers SET status = 'disabled' WHERE id = :id AND status = 'active'
+
+-- name: add_token
+INSERT INTO tokens (
+    id, kind, developer_id, name, mac, server_key, last4, created_at, expires_at, max_uses
+) VALUES (
+    :id, :kind, :developer_id, :name, :mac, :server_key, :last4, :now, :expires_at, :max_uses
+)
+
+-- name: token_by_mac
+SELECT tokens.*, developers.operator, developers.status
+FROM tokens LEFT JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.mac = :mac
+
+-- name: token_by_id
+SELECT tokens.*, developers.operator, developers.status
+FROM tokens LEFT JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.id = :id
+
+-- name: tokens
+SELECT tokens.*, developers.operator, developers.status
+FROM tokens LEFT JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.kind = :kind AND tokens.seq < :before
+    AND (:developer_id IS NULL OR tokens.developer_id = :developer_id)
+ORDER BY tokens.seq DESC LIMIT :limit
+
+-- name: spend_token
+UPDATE tokens SET uses = uses + 1, last_used_at = :now WHERE id = :id AND uses < max_uses AND expires_at > :now
+    AND EXISTS (SELECT 1 FROM developers WHERE id = tokens.developer_id AND status = 'active')
+
+-- name: token_is_live
+SELECT count(*) FROM tokens JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.id = :id AND developers.status = 'active'
+
+-- name: delete_token
+DELETE FROM tokens WHERE id = :id
+
+-- name: add_audit_entry
+INSERT INTO audit (
+    id, at, actor_kind, actor_id, action, outcome, agent_id, developer_id, address, user_agent,
+    request_id, details
+) VALUES (
+    :id, :at, :actor_kind, :actor_id, :action, :outcome, :agent_id, :developer_id, :address,
+    :user_agent, :request_id, :details
+) ON CONFLICT (id) DO NOTHING
+
+-- name: audit_of_everybody
+SELECT * FROM audit
+WHERE seq < :before AND (:action IS NULL OR action = :action)
+    AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+ORDER BY seq DESC LIMIT :limit
+
+-- name: audit_of_developer
+SELECT * FROM audit
+WHERE developer_id = :developer_id AND seq < :before AND (:action IS NULL OR action = :action)
+    AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+ORDER BY seq DESC LIMIT :limit
+
+-- name: audit_of_agent
+SELECT * FROM audit
+WHERE agent_id = :agent_id AND (:developer_id IS NULL OR developer_id = :developer_id)
+    AND seq < :before AND (:action IS NULL OR action = :action)
+    AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+ORDER BY seq DESC LIMIT :limit
+
+-- name: forget_audit_before
+DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < :before LIMIT :limit)
+
+-- name: answers
+SELECT count(*) FROM server_keys

@@ -1,0 +1,53 @@
+"""What a store promises, whatever keeps it.
+
+A state change is a plain function of a transaction. The store runs it, may run it again after a
+conflict, and answers when it is durable; if the function raises, nothing of it is kept. A read
+sees everything that was acknowledged before it began.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+Shape = TypeVar("Shape")
+Result = TypeVar("Result")
+
+
+class Transaction(Protocol):
+    """Runs the named statements of `queries.sql`. A row becomes `shape(*columns)`."""
+
+    def execute(self, query: str, /, **values: Any) -> int:
+        """Run a change; the number of rows that it changed."""
+
+    def one(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
+        """The first row, or None."""
+
+    def all(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> list[Shape]:
+        """Every row."""
+
+
+class Store(Protocol):
+    """All methods raise `Unavailable` where the store can't answer.
+
+    After an `Unavailable` write nobody knows whether it was kept; nothing half-done ever is.
+    """
+
+    def read(self, work: Callable[[Transaction], Result]) -> Result:
+        """Look up a few rows by key, here and now, in one snapshot."""
+
+    def scan(self, work: Callable[[Transaction], Result]) -> Awaitable[Result]:
+        """Read what may take long, in one snapshot, away from the event loop."""
+
+    def write(self, work: Callable[[Transaction], Result]) -> Awaitable[Result]:
+        """Change the state; the answer comes when the change is durable."""
+
+    def scrub(self) -> Awaitable[None]:
+        """Leave nothing readable in the store's files of what was deleted.
+
+        Where a reader or a fault is in the way it stays owed. Never raises.
+        """
+
+    def finish_scrub(self) -> Awaitable[None]:
+        """Scrub again where that is owed."""
+
+    def check(self) -> None:
+        """Make sure that the store answers, and is still the one that was opened."""

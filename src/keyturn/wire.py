@@ -1,0 +1,12 @@
+"""What client and server both must spell alike: paths, headers, sentences."""
+
+ROTATE_SELF = "/v1/agents/self/rotate-key"
+REGISTER = "/v1/auth/agent-register"
+SELF = "/v1/agents/self"
+REVOKE_SELF = "/v1/agents/self/revoke"
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+ROTATED = (
+    "API key and rotation secret rotated successfully. Save both — they will not be shown again."
+)

@@ -1,0 +1,1 @@
+"""What a client of Keyturn can rely on, checked from outside, over HTTP."""

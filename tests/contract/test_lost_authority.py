@@ -1,0 +1,49 @@
+"""Section 5: a token that dies while its request waits can't change anything any more."""
+
+import threading
+
+import apsw
+import httpx
+
+from keyturn.testing import running_server
+
+from .client import assert_problem
+from .conftest import PROXIES, service_of
+
+
+def test_a_change_that_waited_is_refused_when_its_developer_was_disabled_meanwhile() -> None:
+    with running_server(trusted_proxies=PROXIES) as server:
+        service = service_of(server)
+        developer = service.create_developer()
+        agent = service.create_agent(developer.token)
+        other_process = apsw.Connection(str(server.data_dir / "keyturn.db"))
+        other_process.execute("BEGIN IMMEDIATE")
+        answers: list[httpx.Response] = []
+        path = f"/v1/agents/{agent.id}/rotate-key"
+        waiting = threading.Thread(
+            target=lambda: answers.append(service.post(path, developer.token))
+        )
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        other_process.execute(
+            "UPDATE developers SET status = 'disabled' WHERE id = ?", (developer.id,)
+        )
+        other_process.execute("COMMIT")
+        other_process.close()
+        waiting.join()
+        assert_problem(answers[0], 401, "invalid_token")
+        assert service.whoami(agent.key).json()["generation"] == 1
+
+
+def test_a_developer_cannot_flood_the_trail_with_agents_that_are_not_theirs() -> None:
+    with running_server(trusted_proxies=PROXIES) as server:
+        service = service_of(server)
+        developer = service.create_developer()
+        for number in range(40):
+            missing = f"/v1/agents/00000000-0000-4000-8000-{number:012d}"
+            assert service.call("DELETE", missing, token=developer.token).status_code == 404
+        entries = service.audit(developer.token, action="agent.deleted")
+        assert len(entries) == 1
+        assert entries[0]["details"]["reason"] == "agent_not_found"
+        assert entries[0]["developerId"] == developer.id

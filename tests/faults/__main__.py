@@ -1,0 +1,82 @@
+"""The command: `python -m tests.faults [NAME] [--runs N] [--seed S]`.
+
+Runs the campaigns long, writes build/faults.json, prints a table, and ends with 1 if anything
+was violated.
+"""
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from . import canary, dead_at_once, kill, race, schema, stateful, storage
+from .outcome import Outcome
+
+REPORT = Path("build/faults.json")
+CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
+    "race": (race.run, race.RUNS),
+    "dead-at-once": (dead_at_once.run, dead_at_once.RUNS),
+    "kill": (kill.run, kill.RUNS),
+    "storage": (storage.run, storage.RUNS),
+    "canary": (canary.run, canary.RUNS),
+    "stateful": (stateful.run, stateful.RUNS),
+    "schema": (schema.run, schema.RUNS),
+}
+SHOWN = 10
+"""Violations that are printed of each campaign; the report has all."""
+
+
+def main() -> int:
+    """Run what was asked for and report it; 1 if anything was violated."""
+    arguments = _arguments()
+    names = [arguments.name] if arguments.name else list(CAMPAIGNS)
+    report: dict[str, object] = {}
+    violated = False
+    print(f"{'campaign':<14}{'runs':>8}{'points':>10}{'violations':>12}{'seconds':>9}", flush=True)
+    for name in names:
+        campaign, runs = CAMPAIGNS[name]
+        started = time.monotonic()
+        outcome = _complete(campaign, arguments.runs or runs, arguments.seed)
+        seconds = time.monotonic() - started
+        _print(name, outcome, seconds)
+        report[name] = {**asdict(outcome), "seed": arguments.seed, "seconds": round(seconds, 1)}
+        violated = violated or bool(outcome.violations)
+        REPORT.parent.mkdir(exist_ok=True)
+        REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    return 1 if violated else 0
+
+
+def _complete(campaign: Callable[[int, int], Outcome], runs: int, seed: int) -> Outcome:
+    """What the campaign found; a campaign that can't go on is a violation, not the end of all."""
+    try:
+        return campaign(runs, seed)
+    except Exception as error:
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Outcome(violations=[f"the campaign broke off: {reason}"])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=CAMPAIGNS, help="one campaign; default: all")
+    parser.add_argument("--runs", type=int, help="how often; default: the campaign's own number")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def _print(name: str, outcome: Outcome, seconds: float) -> None:
+    found = len(outcome.violations)
+    print(f"{name:<14}{outcome.runs:>8}{outcome.points:>10}{found:>12}{seconds:>9.1f}")
+    for what, count in outcome.notes.items():
+        print(f"    {what}: {count}")
+    for violation in outcome.violations[:SHOWN]:
+        print(f"    VIOLATION {violation}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""schemathesis against the live OpenAPI document of a real server."""

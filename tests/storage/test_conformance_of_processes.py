@@ -1,0 +1,115 @@
+"""What every store promises where several processes share it, or one of them dies."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.storage import processes as others
+from tests.storage.backends import ClosableStore, Place
+from tests.storage.batches import PATIENCE, do
+from tests.storage.conftest import PROCESSES
+
+SPAWN = multiprocessing.get_context("spawn")
+TASKS, TIMES = 4, 10
+
+
+def test_processes_that_write_at_once_lose_no_update(
+    place: Place, store: ClosableStore, processes: ProcessPoolExecutor
+) -> None:
+    working = [
+        processes.submit(others.increment, place, "a", TASKS, TIMES) for _ in range(PROCESSES)
+    ]
+    mine = [do(store.write(place.increment("a"))) for _ in range(TIMES)]
+    values = mine + [value for each in working for value in each.result()]
+    assert sorted(values) == list(range(1, PROCESSES * TASKS * TIMES + TIMES + 1))
+    assert store.read(place.get("a")) == len(values)
+
+
+def test_what_was_acknowledged_is_seen_by_every_process(
+    place: Place, store: ClosableStore, processes: ProcessPoolExecutor
+) -> None:
+    for value in range(1, 6):
+        do(store.write(place.put("a", value)))
+        assert processes.submit(others.look, place, "a").result() == value
+
+
+@pytest.mark.parametrize("database", ["keyturn.db"])
+def test_of_processes_that_compare_and_swap_at_once_one_succeeds(
+    place: Place, store: ClosableStore, processes: ProcessPoolExecutor
+) -> None:
+    do(store.write(place.put("an agent", 100)))
+    for generation in range(1, 6):
+        secrets = [bytes([generation, number]) for number in range(2 * PROCESSES)]
+        working = [
+            processes.submit(others.swap_secret, place, "an agent", generation, secret)
+            for secret in secrets
+        ]
+        winners = [secret for secret, each in zip(secrets, working, strict=True) if each.result()]
+        assert len(winners) == 1
+        found = store.read(lambda tx: others.secret_of(tx, "an agent"))
+        assert found == (generation + 1, winners[0])
+
+
+@pytest.mark.parametrize("database", ["keyturn.db"])
+def test_of_changes_that_compare_and_swap_at_once_one_succeeds(
+    place: Place, store: ClosableStore
+) -> None:
+    async def swap(number: int) -> bool:
+        return await asyncio.to_thread(others.swap_secret, place, "an agent", 1, bytes([number]))
+
+    async def scenario() -> list[bool]:
+        await store.write(place.put("an agent", 100))
+        return await asyncio.gather(*map(swap, range(6)))
+
+    assert sorted(asyncio.run(scenario())) == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("death", [others.die_after_the_answer, others.die_within_a_change])
+def test_a_killed_process_leaves_all_that_it_acknowledged_and_no_half_of_a_change(
+    place: Place, death: Callable[[Place], None]
+) -> None:
+    process = SPAWN.Process(target=death, args=(place,))
+    process.start()
+    process.join(PATIENCE)
+    assert process.exitcode == -9
+    with place.opened() as store:
+        assert store.read(place.get("acknowledged")) == 7
+        assert store.read(place.get("first half")) is None
+        assert do(store.write(place.increment("acknowledged"))) == 8
+
+
+def told_by(work: Callable[..., None], place: Place) -> Any:
+    """What a process of its own sends: its limits end with it."""
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=work, args=(place, theirs))
+    process.start()
+    theirs.close()
+    told = ours.recv()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    return told
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(place: Place) -> None:
+    kept, refused, lost = told_by(others.fill_the_disk, place)
+    assert len(kept) > 1
+    assert len(refused) >= 1
+    assert lost <= 1
+    with place.opened() as store:
+        for number in kept:
+            assert store.read(place.get(others.first_of(number))) == number
+            assert store.read(place.get(others.second_of(number))) == number
+        for number in refused:
+            first = store.read(place.get(others.first_of(number)))
+            assert store.read(place.get(others.second_of(number))) == first
+        assert do(store.write(place.put("afterwards", 1))) == 1
+
+
+def test_a_scrub_that_finds_no_room_stays_owed_and_is_done_later(place: Place) -> None:
+    after_the_first, after_the_second = told_by(others.scrub_a_full_disk, place)
+    assert after_the_first == [f"{place.database}-wal"]
+    assert after_the_second == []

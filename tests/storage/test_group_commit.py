@@ -1,0 +1,302 @@
+"""The writing thread, on a connection that does what the test says."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from keyturn.core.errors import AgentRevoked, Unavailable
+from keyturn.storage import group_commit
+from keyturn.storage.group_commit import BATCH, CommitFailed, Writer
+from keyturn.storage.store import Transaction
+from tests.storage.batches import PATIENCE, Change, Gate, do, outcomes, together, waiting
+
+SOON = 2.0
+"""Seconds within which an answer comes that does not have to wait for anything."""
+
+
+class FakeConnection:
+    """A connection that keeps a list, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.kept: list[int] = []
+        self.failing: dict[str, Exception] = {}
+        self._open: list[int] = []
+        self._saved: list[int] = []
+
+    def begin(self) -> Transaction:
+        self._do("begin")
+        self._open = []
+        return cast(Transaction, self._open)
+
+    def savepoint(self) -> None:
+        self._do("savepoint")
+        self._saved = list(self._open)
+
+    def release(self) -> None:
+        self._do("release")
+
+    def rollback_to_savepoint(self) -> None:
+        self._do("rollback to savepoint")
+        self._open[:] = self._saved
+
+    def commit(self) -> None:
+        self._do("commit")
+        self.kept += self._open
+
+    def rollback(self) -> None:
+        self._do("rollback")
+        self._open = []
+
+    def after_commit(self) -> None:
+        self._do("after commit")
+
+    def close(self) -> None:
+        self._do("close")
+
+    def _do(self, step: str) -> None:
+        self.done.append(step)
+        if step in self.failing:
+            raise self.failing[step]
+
+
+class World:
+    """A writer on a fake connection, and how often it has lost a commit."""
+
+    def __init__(self) -> None:
+        self.connection = FakeConnection()
+        self.lost = 0
+        self.told = threading.Event()
+        self.lost_in: set[str] = set()
+        self.writer = Writer("writer under test", self.connection, self._note_lost_commit)
+
+    async def write(self, work: Change, /) -> Any:
+        return await self.writer.submit(work)
+
+    def _note_lost_commit(self) -> None:
+        self.lost += 1
+        self.lost_in.add(threading.current_thread().name)
+        self.told.set()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.connection.failing.clear()
+    made.writer.close()
+
+
+def keep(number: int) -> Change:
+    """A change that keeps a number, and answers with it."""
+
+    def work(tx: Transaction) -> int:
+        cast(list[int], tx).append(number)
+        return number
+
+    return work
+
+
+def refuse(error: Exception) -> Change:
+    def work(tx: Transaction) -> None:
+        cast(list[int], tx).append(-1)
+        raise error
+
+    return work
+
+
+def kinds(found: list[Any]) -> list[type]:
+    return [type(each) for each in found]
+
+
+def test_changes_that_wait_together_are_committed_together(world: World) -> None:
+    assert do(together(world, *map(keep, range(5)))) == list(range(5))
+    # The first commit is that of the change which they waited for.
+    assert world.connection.done.count("commit") == 2
+    assert world.connection.kept == list(range(5))
+
+
+def test_more_changes_than_a_batch_takes_are_committed_in_several(world: World) -> None:
+    count = 2 * BATCH + 1
+    assert do(together(world, *map(keep, range(count)))) == list(range(count))
+    assert world.connection.done.count("commit") == 4
+    assert world.connection.kept == list(range(count))
+
+
+def test_a_refusal_is_undone_and_its_neighbours_are_kept(world: World) -> None:
+    error = AgentRevoked()
+    found = do(together(world, keep(1), refuse(error), keep(2)))
+    assert found == [1, error, 2]
+    assert world.connection.kept == [1, 2]
+
+
+FAILING_STEPS = ["begin", "savepoint", "release", "rollback to savepoint", "commit"]
+
+
+@pytest.mark.parametrize("step", FAILING_STEPS)
+def test_where_the_database_does_not_answer_nothing_is_kept_and_it_goes_on(
+    world: World, step: str
+) -> None:
+    async def scenario() -> None:
+        world.connection.failing[step] = Unavailable("the disk is full")
+        refused = AgentRevoked()
+        found = await outcomes(await waiting(world, keep(1), refuse(refused), keep(2)))
+        assert kinds(found)[0] is kinds(found)[2] is Unavailable
+        assert world.connection.kept == []
+        world.connection.failing.clear()
+        assert await world.write(keep(3)) == 3
+        assert world.connection.kept == [3]
+
+    do(scenario())
+    assert world.lost == 0
+
+
+def test_a_change_that_was_refused_hears_so_even_where_its_neighbours_are_not_kept(
+    world: World,
+) -> None:
+    refused = AgentRevoked()
+    world.connection.failing["commit"] = Unavailable("the disk is full")
+    found = do(together(world, refuse(refused), keep(1)))
+    assert found[0] is refused
+    assert kinds(found) == [AgentRevoked, Unavailable]
+
+
+def test_a_lost_commit_is_unavailable_to_everyone_who_waits_and_told_once(world: World) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        [held] = await waiting(world, gate)
+        await gate.entered()
+        world.connection.failing["commit"] = CommitFailed("fsync failed")
+        queued = await waiting(world, *map(keep, range(2 * BATCH)))
+        gate.open()
+        found = await outcomes([held, *queued])
+        assert set(kinds(found)) == {Unavailable}
+        assert world.connection.kept == []
+        world.connection.failing.clear()
+        for _ in range(3):
+            assert kinds(await outcomes(await waiting(world, keep(1)))) == [Unavailable]
+
+    do(scenario())
+    assert world.lost == 1
+    assert world.lost_in == {"writer under test"}
+    assert world.connection.kept == []
+    assert world.connection.done.count("commit") == 1
+
+
+@pytest.mark.parametrize("step", [*FAILING_STEPS, "after commit"])
+def test_after_a_failure_that_nobody_foresaw_no_one_waits_for_ever_and_nothing_is_written(
+    world: World, step: str
+) -> None:
+    async def scenario() -> None:
+        world.connection.failing[step] = ZeroDivisionError("a defect of ours")
+        await outcomes(await waiting(world, keep(1), refuse(AgentRevoked())))
+        await asyncio.to_thread(world.told.wait)  # After a commit the answers come first.
+        kept = list(world.connection.kept)
+        world.connection.failing.clear()
+        assert kinds(await outcomes(await waiting(world, keep(2)))) == [Unavailable]
+        assert world.connection.kept == kept
+
+    do(scenario())
+    assert world.lost == 1
+
+
+def test_too_many_waiting_changes_are_unavailable_and_the_others_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_WAITING", 4)
+    small = World()
+
+    async def scenario() -> None:
+        gate = Gate()
+        [held] = await waiting(small, gate)
+        await gate.entered()
+        tasks = await waiting(small, *map(keep, range(6)))
+        refused = [task for task in tasks if task.done()]
+        assert kinds(await outcomes(refused)) == [Unavailable, Unavailable]
+        gate.open()
+        await held
+        assert await outcomes(tasks[:4]) == [0, 1, 2, 3]
+        assert await small.write(keep(9)) == 9
+
+    do(scenario())
+    small.writer.close()
+    assert small.connection.kept == [0, 1, 2, 3, 9]
+
+
+def test_closing_finishes_what_waits_and_ends_the_connection(world: World) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        await waiting(world, gate)
+        await gate.entered()
+        tasks = await waiting(world, *map(keep, range(BATCH + 5)))
+        closing = asyncio.create_task(asyncio.to_thread(world.writer.close))
+        await asyncio.wait([closing], timeout=0.05)
+        assert not closing.done()
+        gate.open()
+        assert await outcomes(tasks) == list(range(BATCH + 5))
+        await closing
+
+    do(scenario())
+    assert world.connection.done[-1] == "close"
+
+
+def test_a_change_after_closing_is_unavailable(world: World) -> None:
+    async def scenario() -> None:
+        world.writer.close()
+        async with asyncio.timeout(SOON):
+            with pytest.raises(Unavailable):
+                await world.write(keep(1))
+
+    do(scenario())
+
+
+def test_whoever_stops_waiting_does_not_stop_the_others(world: World) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        [held] = await waiting(world, gate)
+        await gate.entered()
+        tasks = await waiting(world, keep(1), keep(2), keep(3))
+        tasks[1].cancel()
+        gate.open()
+        await held
+        found = await outcomes(tasks)
+        assert (found[0], found[2]) == (1, 3)
+        assert isinstance(found[1], asyncio.CancelledError)
+
+    do(scenario())
+    assert world.connection.kept == [1, 2, 3]
+
+
+def test_a_loop_that_is_gone_does_not_stop_the_writer(world: World) -> None:
+    gate = Gate()
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(world.write(gate))
+        await gate.entered()
+        task.cancel()
+
+    do(leave())
+    gate.open()
+    assert do(world.write(keep(1))) == 1
+
+
+def test_changes_of_several_loops_are_each_answered_in_their_own(world: World) -> None:
+    found: list[int] = []
+
+    def one_loop(start: int) -> None:
+        async def scenario() -> None:
+            tasks = await waiting(world, *map(keep, range(start, start + 20)))
+            found.extend(await outcomes(tasks))
+
+        do(scenario())
+
+    threads = [threading.Thread(target=one_loop, args=(start,)) for start in (0, 100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    expected = [number for start in (0, 100, 200) for number in range(start, start + 20)]
+    assert sorted(found) == sorted(world.connection.kept) == expected
