@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -44,6 +45,9 @@ class Server:
     `settings` are the names of the documentation in lower case without their prefix:
     `Server(path, rotation_limit=1000)` sets `KEYTURN_ROTATION_LIMIT`.
     """
+
+    program: ClassVar[Sequence[str]] = (sys.executable, "-m", "keyturn")
+    """The command line, for a subclass that runs another one."""
 
     def __init__(self, data_dir: Path, *, workers: int = 1, **settings: object) -> None:
         self.data_dir = data_dir
@@ -78,7 +82,7 @@ class Server:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "keyturn", *command],
+                [*self.program, *command],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -104,7 +108,7 @@ class Server:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `keyturn ARGUMENTS` with the server's settings; the result has its output as text."""
         return subprocess.run(
-            [sys.executable, "-m", "keyturn", *arguments],
+            [*self.program, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
