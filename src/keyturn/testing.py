@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,22 +39,50 @@ class Developer:
     token: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Unreliable:
+    """How many of 100 committed answers meet which fault; no answer meets two.
+
+    Committed are answers of success to POST, PATCH and DELETE. `lose` ends the connection without
+    an answer, `cut` within it; `delay` answers up to two seconds later; `duplicate` has the request
+    answered a second time, as a proxy that tries again would, and sends that answer instead.
+    """
+
+    lose: float = 5.0
+    cut: float = 0.0
+    delay: float = 0.0
+    duplicate: float = 0.0
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={share}" for name, share in asdict(self).items())
+
+
 class Server:
     """One `keyturn serve`, with the handles a test needs: start, stop, kill, and the command line.
 
     `settings` are the names of the documentation in lower case without their prefix:
-    `Server(path, rotation_limit=1000)` sets `KEYTURN_ROTATION_LIMIT`.
+    `Server(path, rotation_limit=1000)` sets `KEYTURN_ROTATION_LIMIT`. `unreliable` breaks
+    answers on purpose (a number is the percentage that is lost). Both may be changed for the next
+    start.
     """
 
     program: ClassVar[Sequence[str]] = (sys.executable, "-m", "keyturn")
     """The command line, for a subclass that runs another one."""
 
-    def __init__(self, data_dir: Path, *, workers: int = 1, **settings: object) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        workers: int = 1,
+        unreliable: Unreliable | float | None = None,
+        **settings: object,
+    ) -> None:
         self.data_dir = data_dir
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.with_name(data_dir.name + ".log")
         self.workers = workers
+        self.unreliable = unreliable
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -79,6 +107,8 @@ class Server:
             RuntimeError: it ended, or was not ready in 30 seconds; its log's end is in the message.
         """
         command = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
+        if self.unreliable is not None:
+            command += ["--unreliable", str(self.unreliable)]
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -154,14 +184,19 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(*, workers: int = 1, **settings: object) -> Iterator[Server]:
+def running_server(
+    *, workers: int = 1, unreliable: Unreliable | float | None = None, **settings: object
+) -> Iterator[Server]:
     """A started server on a temporary data directory, stopped and removed afterwards.
+
+    The arguments are those of `Server`.
 
     Raises:
         RuntimeError: it did not start; the message has its output.
     """
     with tempfile.TemporaryDirectory(prefix="keyturn-test-") as folder:
-        server = Server(Path(folder) / "data", workers=workers, **settings)
+        path = Path(folder) / "data"
+        server = Server(path, workers=workers, unreliable=unreliable, **settings)
         try:
             server.start()
             yield server
