@@ -133,6 +133,20 @@ def test_what_every_request_asks_is_looked_up_and_never_searched_for(
     assert "SCAN attempts" not in plan
 
 
+@pytest.mark.parametrize(
+    ("whose", "index"),
+    [("everybody", "time"), ("developer", "developer"), ("agent", "agent")],
+)
+def test_a_page_of_the_trail_is_looked_up_by_time_and_not_sorted(
+    connections: dict[str, apsw.Connection], whose: str, index: str
+) -> None:
+    details = info(connections["keyturn.db"], load("queries.sql")[f"audit_of_{whose}"])
+    plan = str(details.query_plan)
+    assert re.search(rf"SEARCH audit USING INDEX audit_by_{index} \(.*at>\? AND at<\?\)", plan)
+    assert "SCAN" not in plan
+    assert "TEMP B-TREE" not in plan
+
+
 @pytest.mark.parametrize("file", FILES.values())
 def test_a_file_has_no_name_twice(file: str) -> None:
     text = files("keyturn.storage").joinpath(file).read_text()

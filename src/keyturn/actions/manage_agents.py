@@ -41,7 +41,8 @@ async def list_agents(
         InvalidRequest: the cursor is not one of ours.
     """
     query = "agents_of_everybody" if principal.operator else "agents_of_developer"
-    values: dict[str, Any] = {"status": status, "before": before(cursor), "limit": limit + 1}
+    (start,) = before(cursor)
+    values: dict[str, Any] = {"status": status, "before": start, "limit": limit + 1}
     escaped = _escape_like(search) if search else None
     values |= {
         "name_pattern": f"%{escaped}%" if escaped else None,
@@ -50,7 +51,7 @@ async def list_agents(
     if not principal.operator:
         values["developer_id"] = principal.developer_id
     found = await service.store.scan(lambda tx: tx.all(Agent, query, **values))
-    return Page.of(found, limit, lambda agent: agent.seq)
+    return Page.of(found, limit, lambda agent: (agent.seq,))
 
 
 def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:

@@ -60,11 +60,11 @@ async def list_developers(
         InvalidRequest: the cursor is not one of ours.
     """
     require_operator(principal)
-    start = before(cursor)
+    (start,) = before(cursor)
     found = await service.store.scan(
         lambda tx: tx.all(Developer, "developers", before=start, limit=limit + 1)
     )
-    return Page.of(found, limit, lambda developer: developer.seq)
+    return Page.of(found, limit, lambda developer: (developer.seq,))
 
 
 async def disable_developer(

@@ -84,9 +84,10 @@ async def list_tokens(
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
-    values = {"kind": kind, "developer_id": principal.scope, "before": before(cursor)}
+    (start,) = before(cursor)
+    values = {"kind": kind, "developer_id": principal.scope, "before": start}
     found = await service.store.scan(lambda tx: tx.all(Token, "tokens", limit=limit + 1, **values))
-    return Page.of(found, limit, lambda token: token.seq)
+    return Page.of(found, limit, lambda token: (token.seq,))
 
 
 async def delete_token(

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 from keyturn.core.errors import InvalidRequest
 
 Item = TypeVar("Item")
+Place = tuple[int, ...]
+"""Where an item stands in its list: whole numbers, the newest item's is the greatest."""
 
 _NEWEST = 2**63 - 1
 
@@ -21,29 +23,32 @@ class Page(Generic[Item]):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, found: list[Item], limit: int, seq: Callable[[Item], int]) -> "Page[Item]":
+    def of(cls, found: list[Item], limit: int, place: Callable[[Item], Place]) -> "Page[Item]":
         """The page out of `found`, which was asked for with one item more than the limit."""
         items = found[:limit]
         more = len(found) > limit
-        return cls(items, _encode(seq(items[-1])) if more else None)
+        return cls(items, _encode(place(items[-1])) if more else None)
 
 
-def before(cursor: str | None) -> int:
-    """The sequence number that the page's items are below.
+def before(cursor: str | None, numbers: int = 1) -> Place:
+    """The place that the page's items are before, which is so many numbers.
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
     if cursor is None:
-        return _NEWEST
+        return (_NEWEST,) * numbers
     try:
-        seq = int(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="), 10)
+        text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"==")
+        place = tuple(int(number, 10) for number in text.split(b"."))
     except (ValueError, binascii.Error):
         raise InvalidRequest("cursor", "must be a nextCursor of this list") from None
-    if not 0 < seq < _NEWEST or _encode(seq) != cursor:
+    known = len(place) == numbers and all(0 < number < _NEWEST for number in place)
+    if not known or _encode(place) != cursor:
         raise InvalidRequest("cursor", "must be a nextCursor of this list")
-    return seq
+    return place
 
 
-def _encode(seq: int) -> str:
-    return base64.urlsafe_b64encode(str(seq).encode()).decode().rstrip("=")
+def _encode(place: Place) -> str:
+    text = ".".join(map(str, place))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

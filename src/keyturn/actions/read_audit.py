@@ -1,4 +1,8 @@
-"""Reading the trail: a page of it, or all of it as a stream."""
+"""Reading the trail: a page of it, or all of it as a stream.
+
+Newest first is by `at`: a refusal arrives after changes that happened later, and a count after
+the window that it counts. The order of arrival, `seq`, decides between entries of one instant.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from keyturn.actions.move_refusals import move_refusals_to_trail
-from keyturn.actions.pages import Page, before
+from keyturn.actions.pages import Page, Place, before
 from keyturn.actions.service import Principal, Service
 from keyturn.core.audit_trail import Entry
 
@@ -26,10 +30,14 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """An entry and its place in the trail."""
+    """An entry and when it arrived among all others."""
 
     seq: int
     entry: Entry
+
+    @property
+    def place(self) -> Place:
+        return (self.entry.at, self.seq)
 
 
 async def list_audit(
@@ -40,10 +48,10 @@ async def list_audit(
     Raises:
         InvalidRequest: the cursor is not one of ours.
     """
-    start = before(cursor)
+    start = before(cursor, 2)
     await move_refusals_to_trail(service)
     found = await _read(service, principal, chosen, start, limit + 1)
-    return Page.of(found, limit, lambda numbered: numbered.seq)
+    return Page.of(found, limit, lambda numbered: numbered.place)
 
 
 async def export_audit(
@@ -54,26 +62,29 @@ async def export_audit(
     The first page is read before the answer begins, so that a store that can't answer is told.
     """
     await move_refusals_to_trail(service)
-    first = await _read(service, principal, chosen, before(None), EXPORT_PAGE)
+    first = await _read(service, principal, chosen, before(None, 2), EXPORT_PAGE)
 
     async def pages() -> AsyncIterator[list[Entry]]:
         found = first
         while found:
             yield [numbered.entry for numbered in found]
-            found = await _read(service, principal, chosen, found[-1].seq, EXPORT_PAGE)
+            found = await _read(service, principal, chosen, found[-1].place, EXPORT_PAGE)
 
     return pages()
 
 
 async def _read(
-    service: Service, principal: Principal, chosen: AuditFilter, start: int, limit: int
+    service: Service, principal: Principal, chosen: AuditFilter, start: Place, limit: int
 ) -> list[Numbered]:
+    if chosen.until is not None:
+        start = min(start, (chosen.until, 0))
+    at, seq = start
     values: dict[str, Any] = {
-        "before": start,
+        "before_at": at,
+        "before_seq": seq,
         "limit": limit,
         "action": chosen.action,
-        "since": chosen.since,
-        "until": chosen.until,
+        "since": chosen.since or 0,
     }
     if chosen.agent_id is not None:
         query = "audit_of_agent"

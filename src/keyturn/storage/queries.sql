@@ -232,22 +232,22 @@ INSERT INTO audit (
 
 -- name: audit_of_everybody
 SELECT * FROM audit
-WHERE seq < :before AND (:action IS NULL OR action = :action)
-    AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
-ORDER BY seq DESC LIMIT :limit
+WHERE at >= :since AND (at, seq) < (:before_at, :before_seq)
+    AND (:action IS NULL OR action = :action)
+ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: audit_of_developer
 SELECT * FROM audit
-WHERE developer_id = :developer_id AND seq < :before AND (:action IS NULL OR action = :action)
-    AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
-ORDER BY seq DESC LIMIT :limit
+WHERE developer_id = :developer_id AND at >= :since AND (at, seq) < (:before_at, :before_seq)
+    AND (:action IS NULL OR action = :action)
+ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: audit_of_agent
 SELECT * FROM audit
-WHERE agent_id = :agent_id AND (:developer_id IS NULL OR developer_id = :developer_id)
-    AND seq < :before AND (:action IS NULL OR action = :action)
-    AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
-ORDER BY seq DESC LIMIT :limit
+WHERE agent_id = :agent_id AND at >= :since AND (at, seq) < (:before_at, :before_seq)
+    AND (:developer_id IS NULL OR developer_id = :developer_id)
+    AND (:action IS NULL OR action = :action)
+ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: forget_audit_before
 DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < :before LIMIT :limit)
