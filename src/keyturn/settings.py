@@ -11,6 +11,7 @@ from keyturn.core.client_address import IPNetwork
 from keyturn.core.credential import PREFIX
 from keyturn.core.rotation import bearer_token
 
+DATABASE = "keyturn.db"
 MIN_TOKEN = 16
 MAX_QUOTA = 1_000_000_000
 ENVIRONMENT_ONLY = frozenset({"server_key", "metrics_token"})
@@ -112,12 +113,17 @@ class Settings(BaseSettings):
     def database_path(self) -> Path:
         """The file of the credentials and the trail."""
         path = self.database.removeprefix("sqlite:///")
-        return Path(path) if path else self.data_dir / "keyturn.db"
+        return Path(path) if path else self.data_dir / DATABASE
 
     @property
     def limits_path(self) -> Path:
-        """The file of the attempts and the refusals on their way to the trail."""
-        return self.database_path.with_name("limits.db")
+        """The file of the attempts and the refusals on their way to the trail.
+
+        It belongs to one database, and another one may be in the same directory.
+        """
+        path = self.database_path
+        own = "limits.db" if path.name == DATABASE else f"{path.stem}-limits{path.suffix}"
+        return path.with_name(own)
 
     @property
     def server_key_path(self) -> Path:

@@ -35,6 +35,20 @@ def test_the_first_start_makes_a_private_server_key(fresh: Server) -> None:
     assert files["server-key"].read_text() == before
 
 
+def test_databases_in_one_directory_do_not_share_their_limits(fresh: Server) -> None:
+    databases = {
+        "keyturn.db": "limits.db",
+        "acme.db": "acme-limits.db",
+        "acme": "acme-limits",
+        "limits": "limits-limits",
+    }
+    for name in databases:
+        fresh.settings["database"] = f"sqlite:///{fresh.data_dir / name}"
+        fresh.run("migrate").check_returncode()
+    made = {path.name for path in fresh.data_dir.iterdir()}
+    assert made == {*databases, *databases.values()}
+
+
 def test_it_says_how_to_set_up_while_no_operator_exists(fresh: Server) -> None:
     fresh.start()
     assert "/setup" in fresh.log_path.read_text()
