@@ -180,7 +180,10 @@ def test_unknown_members_are_ignored_and_not_stored(service: Service, developer:
 
 TOO_LARGE, DUPLICATE, BROKEN = b"x" * (LIMIT + 1), b'{"x": 1, "x": 1}', b'{"x": '
 ORDER = [
-    ("an unknown path before all", "POST", "/v1/nothing?access_token=x", TOO_LARGE, 404),
+    ("a large body before an unknown path", "POST", "/v1/nothing?access_token=x", TOO_LARGE, 413),
+    ("a duplicate before an unknown path", "POST", "/v1/nothing", DUPLICATE, 400),
+    ("the query before an unknown path", "GET", "/v1/nothing?access_token=x", b"", 400),
+    ("an unknown path before a broken body", "POST", "/v1/nothing", BROKEN, 404),
     ("a wrong method before a large body", "PUT", REGISTER, TOO_LARGE, 405),
     ("a wrong method before a duplicate", "PUT", REGISTER, DUPLICATE, 405),
     ("a large body before the query", "POST", REGISTER + "?access_token=x", TOO_LARGE, 413),
@@ -199,6 +202,11 @@ def test_refusals_have_an_order(
     service: Service, method: str, path: str, body: bytes, status: int
 ) -> None:
     assert service.call(method, path, content=body).status_code == status
+
+
+def test_two_authorization_headers_come_before_an_unknown_path(service: Service) -> None:
+    headers = [("Authorization", "Bearer a"), ("Authorization", "Bearer b")]
+    assert_problem(service.get("/v1/nothing", headers=headers), 400, "invalid_request")
 
 
 def test_two_authorization_headers_come_after_a_large_body(service: Service) -> None:

@@ -38,6 +38,8 @@ from keyturn.core.errors import InvalidRequest, KeyturnError
 MAX_BODY = 8192
 BODY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 900
+UNKNOWN = "unknown"
+"""The route of a path that there is not."""
 CALL = "keyturn.call"
 """Where the scope has the request's `Call`."""
 FORWARDED = "keyturn.forwarded"
@@ -91,6 +93,8 @@ class Frame:
             body = _checked(await _read_body(headers, receive))
             _refuse_repeated(headers)
             _refuse_credentials_in_query(scope["query_string"])
+            if exchange.route == UNKNOWN:
+                raise NotFound
         except KeyturnError as error:
             metrics.REFUSALS.labels(error.code).inc()
             allow = {"allow": self._allow(scope)} if type(error) is MethodNotAllowed else {}
@@ -105,7 +109,7 @@ class Frame:
                 return str(getattr(route, "path", ""))
         if any(match is Match.PARTIAL for match, _ in matches):
             raise MethodNotAllowed
-        raise NotFound
+        return UNKNOWN
 
     def _allow(self, scope: Scope) -> str:
         methods: set[str] = set()
@@ -147,7 +151,7 @@ class Exchange:
         self.call = call
         self.request_id = call.request_id or ""
         self.method: str = scope["method"]
-        self.route = "unknown"
+        self.route = UNKNOWN
         self.status = 0
         self._private = _route_path(scope).startswith("/v1")
         self._send = send
