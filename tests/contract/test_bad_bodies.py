@@ -1,10 +1,11 @@
-"""Malformed JSON of every sort, sent to every route that reads a body: an error, and no change."""
+"""Malformed JSON of every sort, sent to every route: an error, and no change."""
 
 import json
 
 import pytest
 
-from .client import Agent, Developer, Service, assert_problem, forged
+from .client import Agent, Developer, Service, assert_names_member, assert_problem, forged
+from .routes import CALLS, filled
 
 ROUTES = {
     "registering": ("POST", "/v1/auth/agent-register"),
@@ -16,6 +17,9 @@ ROUTES = {
     "enrolment tokens": ("POST", "/v1/enrolment-tokens"),
     "service tokens": ("POST", "/v1/service-tokens"),
     "developer tokens": ("POST", "/v1/developer-tokens"),
+    "removing the secret": ("DELETE", "/v1/agents/{}/rotation-secret"),
+    "deleting": ("DELETE", "/v1/agents/{}"),
+    "rotating": ("POST", "/v1/agents/{}/rotate-key"),
 }
 NOT_OBJECTS = {
     "null": b"null",
@@ -81,6 +85,16 @@ def test_what_is_no_json_object_is_refused_everywhere(
         assert answer.status_code == 400, path
         assert_problem(answer, 400, "invalid_request")
     assert _state(service, agent) == before
+
+
+@pytest.mark.parametrize(("method", "path"), [call for call in CALLS if call[0] != "POST"])
+def test_it_is_refused_where_no_body_is_taken_too(
+    service: Service, agent: Agent, method: str, path: str
+) -> None:
+    token = agent.key if path == "/v1/agents/self" else service.operator
+    for content in (b'{"x": ', b"null", b"[]", b"x"):
+        answer = service.call(method, filled(path), token=token, content=content)
+        assert_names_member(answer, "body")
 
 
 @pytest.mark.parametrize("case", NOT_OBJECTS)

@@ -241,7 +241,7 @@ def test_an_upgrade_is_not_taken(service: Service) -> None:
 
 def test_a_get_with_a_body_is_still_a_get(service: Service, agent: Agent) -> None:
     answer: httpx.Response = service.call(
-        "GET", "/v1/agents/self", token=agent.key, content=b"anything"
+        "GET", "/v1/agents/self", token=agent.key, content=b'{"any": "thing"}'
     )
     assert (answer.status_code, answer.json()["agentId"]) == (200, agent.id)
     assert_problem(

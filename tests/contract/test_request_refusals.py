@@ -191,6 +191,7 @@ ORDER = [
     ("a duplicate before authentication", "POST", "/v1/agents", DUPLICATE, 400),
     ("the query before authentication", "GET", "/v1/agents?access_token=x", b"", 400),
     ("authentication before a broken body", "POST", "/v1/agents", BROKEN, 401),
+    ("authentication before a body that is not taken", "GET", "/v1/agents", BROKEN, 401),
     ("authentication before a wrong parameter", "GET", "/v1/agents?limit=0", b"", 401),
 ]
 

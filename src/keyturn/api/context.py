@@ -1,5 +1,6 @@
 """What a handler is given: the service, its call, and who has authenticated."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ from fastapi import Depends, Path, Request
 
 from keyturn.actions.authenticate import authenticate_agent, authenticate_developer
 from keyturn.actions.service import Call, Principal, Service
-from keyturn.api.frame import CALL
+from keyturn.api.frame import CALL, NO_OBJECT
 from keyturn.api.problems import BodyTooLarge, Internal, RequestTimeout, documented
 from keyturn.core.agent import Agent
 from keyturn.core.errors import (
@@ -60,12 +61,23 @@ async def _context(request: Request) -> Context:
 On = Annotated[Context, Depends(_context)]
 
 
+async def _refuse_malformed_body(request: Request) -> None:
+    """Also where no body is taken: a request that is half garbage must change nothing."""
+    if await request.body() == NO_OBJECT:
+        raise InvalidRequest("body", "must be a JSON object")
+
+
 async def _developer(on: On, request: Request) -> Principal:
-    return await authenticate_developer(on.service, on.call, request.headers.get("authorization"))
+    header = request.headers.get("authorization")
+    principal = await authenticate_developer(on.service, on.call, header)
+    await _refuse_malformed_body(request)
+    return principal
 
 
 async def _agent(on: On, request: Request) -> Agent:
-    return authenticate_agent(on.service, on.call, request.headers.get("authorization"))
+    agent = authenticate_agent(on.service, on.call, request.headers.get("authorization"))
+    await _refuse_malformed_body(request)
+    return agent
 
 
 AgentId = Annotated[str, Path(alias="agentId")]
@@ -77,7 +89,7 @@ ByAgent = Annotated[Agent, Depends(_agent)]
 
 def public(*refusals: type[KeyturnError]) -> dict[str, Any]:
     """A route's documentation: it answers anybody, or refuses in these ways."""
-    return {"responses": documented((*EVERYWHERE, *refusals))}
+    return {**_described(refusals), "dependencies": [Depends(_refuse_malformed_body)]}
 
 
 def for_agents(*refusals: type[KeyturnError]) -> dict[str, Any]:
@@ -91,4 +103,8 @@ def for_developers(*refusals: type[KeyturnError]) -> dict[str, Any]:
 
 
 def _secured(scheme: str, *refusals: type[KeyturnError]) -> dict[str, Any]:
-    return {**public(*refusals), "openapi_extra": {"security": [{scheme: []}]}}
+    return {**_described(refusals), "openapi_extra": {"security": [{scheme: []}]}}
+
+
+def _described(refusals: Iterable[type[KeyturnError]]) -> dict[str, Any]:
+    return {"responses": documented((*EVERYWHERE, *refusals))}

@@ -42,10 +42,11 @@ UNKNOWN = "unknown"
 """The route of a path that there is not."""
 CALL = "keyturn.call"
 """Where the scope has the request's `Call`."""
+NO_OBJECT = b"false"
+"""What the application is given instead of a body that is not a JSON object."""
 FORWARDED = "keyturn.forwarded"
 """Where the scope says that an untrusted peer has sent a forwarding header."""
 
-_UNPARSABLE = b"false"
 _SENT_ONCE = (b"authorization", b"idempotency-key", b"host")
 _FORWARDING_HEADERS = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
 _log = structlog.get_logger()
@@ -210,15 +211,13 @@ async def _read_body(headers: Sequence[tuple[bytes, bytes]], receive: Receive) -
 
 
 def _checked(body: bytes) -> bytes:
-    """The body, or `false` for `null` and what is not JSON: every route refuses that."""
+    """The body, or `NO_OBJECT`: each route says itself when it refuses that."""
     try:
-        if body and read_json(body) is None:
-            return _UNPARSABLE
+        return body if not body or isinstance(read_json(body), dict) else NO_OBJECT
     except DuplicateMember:
         raise InvalidRequest("body", "must not name a member twice") from None
     except MalformedJson:
-        return _UNPARSABLE
-    return body
+        return NO_OBJECT
 
 
 def _refuse_repeated(headers: Sequence[tuple[bytes, bytes]]) -> None:
