@@ -156,6 +156,31 @@ def test_every_operation_says_who_may_call_it(document: dict[str, Any]) -> None:
         assert secured or route in public, route
 
 
+def test_a_bearer_token_for_the_metrics_is_described_and_not_required(
+    document: dict[str, Any],
+) -> None:
+    [scheme, nothing] = _described(document)["GET /metrics"]["security"]
+    [name] = scheme
+    assert document["components"]["securitySchemes"][name]["scheme"] == "bearer"
+    assert nothing == {}
+
+
+def test_every_format_of_the_export_is_described(
+    service: Service, document: dict[str, Any]
+) -> None:
+    content = _described(document)["GET /v1/audit/export"]["responses"]["200"]["content"]
+    assert set(content) == {"application/jsonl", "text/csv"}
+    for form in ("jsonl", "csv"):
+        answer = service.get("/v1/audit/export", service.operator, params={"format": form})
+        assert answer.headers["content-type"].split(";")[0] in content
+
+
+@pytest.mark.parametrize("path", ["/v1/agents/self/rotate-key", "/v1/auth/agent-register"])
+def test_a_header_is_named_as_it_is_written(document: dict[str, Any], path: str) -> None:
+    parameters = _described(document)[f"POST {path}"]["parameters"]
+    assert [(item["name"], item["in"]) for item in parameters] == [("Idempotency-Key", "header")]
+
+
 def test_an_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for operation in _described(document).values()]
     assert len(set(names)) == len(names)

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
@@ -20,6 +20,8 @@ from keyturn.core.audit_trail import Entry
 from keyturn.core.instant import from_datetime
 
 router = APIRouter(prefix="/v1/audit", tags=["Audit trail"])
+
+MEDIA_TYPES = {"jsonl": "application/jsonl", "csv": "text/csv"}
 
 COLUMNS = (
     "id",
@@ -75,12 +77,14 @@ async def list_audit(
     return Items(items=shown, next_cursor=page.next_cursor)
 
 
-@router.get(
-    "/export",
-    summary="Export the trail",
-    response_class=StreamingResponse,
-    **for_developers(),
-)
+def _exported() -> dict[str, Any]:
+    described = for_developers()
+    content = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()}
+    described["responses"][200] = {"content": content}
+    return described
+
+
+@router.get("/export", summary="Export the trail", response_class=StreamingResponse, **_exported())
 async def export_audit(
     on: On,
     developer: ByDeveloper,
@@ -89,10 +93,9 @@ async def export_audit(
 ) -> StreamingResponse:
     """All of it as one stream: JSON Lines, or CSV that spreadsheets open without running it."""
     pages = await read_audit.export_audit(on.service, developer, chosen)
-    media_type = "text/csv" if form == "csv" else "application/jsonl"
     return StreamingResponse(
         _csv(pages) if form == "csv" else _json_lines(pages),
-        media_type=media_type,
+        media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="audit.{form}"'},
     )
 

@@ -24,6 +24,7 @@ EVERYWHERE = (InvalidRequest, RequestTimeout, BodyTooLarge, Internal, Unavailabl
 """What every route may answer."""
 API_KEY = "apiKey"
 DEVELOPER_TOKEN = "developerToken"
+METRICS_TOKEN = "metricsToken"
 SECURITY_SCHEMES = {
     API_KEY: {
         "type": "http",
@@ -36,6 +37,12 @@ SECURITY_SCHEMES = {
         "scheme": "bearer",
         "bearerFormat": "sk_live_dt_…",
         "description": "A developer's token.",
+    },
+    METRICS_TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "KEYTURN_METRICS_TOKEN",
+        "description": "The token of that setting; callers on the same machine need none.",
     },
 }
 

@@ -10,7 +10,7 @@ from keyturn import metrics
 from keyturn.actions.keep_house import check_ready
 from keyturn.actions.manage_developers import operator_exists
 from keyturn.api.answers import Health
-from keyturn.api.context import On, public
+from keyturn.api.context import METRICS_TOKEN, On, public
 from keyturn.api.frame import FORWARDED
 from keyturn.api.reference import PAGE_HEADERS, page
 from keyturn.core.errors import InvalidToken
@@ -36,6 +36,7 @@ async def readyz(on: On) -> Health:
     "/metrics",
     summary="Figures for Prometheus",
     response_class=PlainTextResponse,
+    openapi_extra={"security": [{METRICS_TOKEN: []}, {}]},
     **public(InvalidToken),
 )
 async def show_metrics(on: On, request: Request) -> Response:

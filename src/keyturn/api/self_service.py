@@ -23,7 +23,14 @@ from keyturn.core.errors import (
     TooManyReplays,
     TooManyRotationAttempts,
 )
-from keyturn.wire import IDEMPOTENCY_REPLAYED, REGISTER, REVOKE_SELF, ROTATE_SELF, SELF
+from keyturn.wire import (
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_REPLAYED,
+    REGISTER,
+    REVOKE_SELF,
+    ROTATE_SELF,
+    SELF,
+)
 
 router = APIRouter(tags=["Agents themselves"])
 
@@ -31,6 +38,7 @@ Authorization = Annotated[str | None, Header(include_in_schema=False)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias=IDEMPOTENCY_KEY,
         json_schema_extra={"minLength": 22, "maxLength": 255, "pattern": "^[!#-~][!-~]+$"},
         examples=["7c1f3c2e-95d4-4d0b-8a51-3f1d2b6e4a90"],
     ),
