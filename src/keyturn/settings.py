@@ -1,13 +1,12 @@
 """Every setting: its name, meaning, default and check. Flags and variables are made from here."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from keyturn.core.client_address import IPNetwork
+from keyturn.core.client_address import IPNetwork, parse_network
 from keyturn.core.credential import PREFIX
 from keyturn.core.rotation import bearer_token
 
@@ -82,9 +81,7 @@ class Settings(BaseSettings):
     def _parse_networks(cls, networks: object) -> object:
         if not isinstance(networks, str):
             return networks
-        return tuple(
-            ipaddress.ip_network(part.strip()) for part in networks.split(",") if part.strip()
-        )
+        return tuple(parse_network(part.strip()) for part in networks.split(",") if part.strip())
 
     @field_validator("public_url")
     @classmethod

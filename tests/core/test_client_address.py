@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.core.client_address import UNKNOWN, IPNetwork, client_address, is_trusted_peer
+from keyturn.core.client_address import (
+    UNKNOWN,
+    IPNetwork,
+    client_address,
+    is_trusted_peer,
+    parse_network,
+)
 
 TRUSTED: list[IPNetwork] = [
     ipaddress.ip_network("10.0.0.0/8"),
@@ -60,6 +66,20 @@ UNREADABLE = [
 
 hops = st.sampled_from([*READABLE, *UNREADABLE])
 
+NETWORKS = {
+    "10.0.0.0/8": "10.0.0.0/8",
+    "192.0.2.7": "192.0.2.7/32",
+    "fd00::/8": "fd00::/8",
+    "::ffff:10.0.0.0/104": "10.0.0.0/8",
+    "::ffff:192.0.2.7": "192.0.2.7/32",
+    "::ffff:0:0/96": "0.0.0.0/0",
+    "64:ff9b::10.0.0.0/104": "10.0.0.0/8",
+    "64:ff9b::/96": "0.0.0.0/0",
+    "::fffe:0:0/95": "::fffe:0:0/95",
+    "::/0": "::/0",
+}
+"""What a network can look like, and the network of addresses that it is."""
+
 
 def text_of(peer: str | None, *lines: str) -> str:
     return client_address(peer, lines, TRUSTED).text
@@ -89,6 +109,23 @@ def test_the_client_is_the_first_from_the_right_that_is_no_trusted_hop(
     peer: str, lines: list[str], client: str
 ) -> None:
     assert text_of(peer, *lines) == client
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_a_network_of_addresses_that_count_as_ipv4_is_one_of_ipv4(text: str) -> None:
+    assert str(parse_network(text)) == NETWORKS[text]
+
+
+@pytest.mark.parametrize("text", ["", "10.0.0.1/8", "10.0.0.0/33", "localhost", "::ffff:1/96"])
+def test_what_is_no_network_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"does not appear|has host bits"):
+        parse_network(text)
+
+
+@pytest.mark.parametrize("network", ["::ffff:10.0.0.0/104", "64:ff9b::10.0.0.0/104", "10.0.0.0/8"])
+@pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1"])
+def test_a_peer_is_trusted_however_it_and_its_network_are_written(peer: str, network: str) -> None:
+    assert is_trusted_peer(peer, [parse_network(network)])
 
 
 @given(peer=st.sampled_from([*READABLE]), chain=st.lists(hops, max_size=6), data=st.data())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_IPV4_WITHIN = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
+_IPV4_BITS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,19 @@ class ClientAddress:
 
 UNKNOWN = ClientAddress("unknown", "unknown")
 """A peer without a readable address (a Unix socket, a test transport): all share one bucket."""
+
+
+def parse_network(text: str) -> IPNetwork:
+    """The network that is written so; one of addresses that count as IPv4 is one of IPv4.
+
+    Raises:
+        ValueError: it is no network.
+    """
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and any(map(network.subnet_of, _IPV4_WITHIN)):
+        first = int(network.network_address) & _IPV4_BITS
+        return ipaddress.IPv4Network((first, network.prefixlen - 96))
+    return network
 
 
 def client_address(
@@ -69,11 +83,8 @@ def _parse(text: str) -> IPAddress | None:
         address = ipaddress.ip_address(_without_port(text))
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return address.ipv4_mapped
-        if address in _NAT64:
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if any(address in network for network in _IPV4_WITHIN):
+        return ipaddress.IPv4Address(int(address) & _IPV4_BITS)
     return address
 
 
