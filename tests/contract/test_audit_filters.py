@@ -35,6 +35,20 @@ def test_entries_are_filtered(service: Service) -> None:
     assert service.audit(agentId=ABSENT_ID) == []
 
 
+def test_bounds_finer_than_a_millisecond_lose_no_entry(service: Service) -> None:
+    agent = service.create_agent(service.operator)
+    [entry] = service.audit(agentId=agent.id)
+    at = entry["at"].removesuffix("Z")
+
+    def found(**params: str) -> int:
+        return len(service.audit(agentId=agent.id, **params))
+
+    for finer in ("4", "5", "6"):
+        assert found(to=f"{at}{finer}Z") == 1
+        assert found(**{"from": f"{at}{finer}Z"}) == 0
+    assert (found(to=f"{at}Z"), found(**{"from": f"{at}Z"})) == (0, 1)
+
+
 BAD_FILTERS = [("from", "yesterday"), ("to", "5"), ("from", ""), ("to", "2026-13-01T00:00:00Z")]
 BAD_FILTERS += [
     ("from", "1799999999"),

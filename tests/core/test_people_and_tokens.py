@@ -137,3 +137,23 @@ def test_a_datetimes_offset_is_taken_into_account() -> None:
     noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
     later_in_cairo = noon.astimezone(timezone(timedelta(hours=2)))
     assert from_datetime(noon) == from_datetime(later_in_cairo)
+
+
+@given(bound=st.datetimes(timezones=st.just(UTC)), near=st.integers(-3, 3))
+def test_an_instant_is_before_a_datetime_exactly_when_it_is_before_its_instant(
+    bound: datetime, near: int
+) -> None:
+    instant = from_datetime(bound) + near
+    since_1970 = bound - datetime(1970, 1, 1, tzinfo=UTC)
+    assert (timedelta(milliseconds=instant) < since_1970) is (instant < from_datetime(bound))
+
+
+@pytest.mark.parametrize(
+    ("digits", "milliseconds"),
+    [("250", 250), ("2500", 250), ("2501", 251), ("2505", 251), ("250999", 251), ("999001", 1000)],
+)
+def test_what_is_finer_than_a_millisecond_counts_as_the_next(
+    digits: str, milliseconds: int
+) -> None:
+    read = datetime.fromisoformat(f"2026-01-31T09:30:00.{digits.ljust(6, '0')}+00:00")
+    assert from_datetime(read) == 1_769_851_800_000 + milliseconds

@@ -1,6 +1,8 @@
 """Instants are integers, milliseconds since 1970 UTC; people and clients see RFC 3339."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def rfc3339(instant: int) -> str:
@@ -10,5 +12,8 @@ def rfc3339(instant: int) -> str:
 
 
 def from_datetime(moment: datetime) -> int:
-    """The instant of a datetime that knows its offset."""
-    return round(moment.timestamp() * 1000)
+    """The first instant that is not before a datetime that knows its offset.
+
+    So an instant is before the datetime exactly when it is before this.
+    """
+    return -((_EPOCH - moment) // timedelta(milliseconds=1))
