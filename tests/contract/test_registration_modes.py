@@ -42,8 +42,9 @@ def closed() -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def limited() -> Iterator[Service]:
-    """A service that registers 3 agents of one address, and 7 in all."""
+    """A service that registers 3 agents of one address, and 7 in all; it rotates one an hour."""
     limits = {"registration_limit": 3, "registration_total": 7}
+    limits |= {"rotation_limit": 1, "rotation_window": 3600}
     with running_server(trusted_proxies=PROXIES, **limits) as server:
         yield service_of(server)
 
@@ -180,9 +181,19 @@ def test_both_limits_of_registration(limited: Service) -> None:
     assert_problem(limited.post(REGISTER, address=busy), 429, "too_many_registrations")
     elsewhere = [limited.post(REGISTER, address=address).status_code for address in others]
     assert elsewhere == [201] * 4 + [429]
-    assert_problem(limited.post(REGISTER, address=ipv4()), 429, "too_many_registrations")
+    refused = limited.post(REGISTER, address=ipv4())
+    assert_problem(refused, 429, "too_many_registrations")
+    assert 3500 < int(refused.headers["retry-after"]) <= 3600
     assert len(limited.listed("/v1/agents", limited.operator)) == 7
     assert limited.create_agent(limited.operator).id != ABSENT_ID
+
+
+def test_a_rotation_is_never_told_to_wait_longer_than_15_minutes(limited: Service) -> None:
+    address = ipv4()
+    refused = [limited.rotate(forged("ak"), forged("rs"), address=address) for _ in range(2)][1]
+    assert_problem(refused, 429, "too_many_rotation_attempts")
+    assert refused.headers["retry-after"] == "900"
+    assert int(refused.headers["ratelimit"].rpartition("t=")[2]) > 3500
 
 
 def test_another_prefix_is_in_every_credential(enrolment: Service) -> None:

@@ -37,7 +37,8 @@ from keyturn.core.errors import InvalidRequest, KeyturnError
 
 MAX_BODY = 8192
 BODY_SECONDS = 10.0
-MAX_RETRY_SECONDS = 900
+MAX_RETRY_SECONDS = {"rotation": 900}
+"""By the limit's name. Any other's Retry-After says when an attempt is left."""
 UNKNOWN = "unknown"
 """The route of a path that there is not."""
 CALL = "keyturn.call"
@@ -185,7 +186,8 @@ class Exchange:
             left = f'"{limit.name}";r={verdict.remaining};t={verdict.reset_seconds}'
             headers += [(b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode())]
             if not verdict.allowed:
-                after = min(verdict.reset_seconds, MAX_RETRY_SECONDS)
+                seconds = verdict.reset_seconds
+                after = min(seconds, MAX_RETRY_SECONDS.get(limit.name, seconds))
                 headers.append((b"retry-after", str(after).encode()))
         return headers
 
