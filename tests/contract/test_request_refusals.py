@@ -152,6 +152,28 @@ def test_the_answer_does_not_repeat_the_credential(service: Service) -> None:
     assert key not in refused.text
 
 
+REPEATED = {
+    "limit": "limit=1&limit=2",
+    "cursor": "cursor=NQ&x=1&cursor=NQ",
+    "q": "q=a&%71=b",
+    "nobody's": "nobody's=1&nobody's=1",
+    "status": "status=active&status=revoked",
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_repeated_parameter_is_refused(service: Service, name: str) -> None:
+    answer = service.get("/v1/agents?" + REPEATED[name], service.operator)
+    assert_names_member(answer, name)
+
+
+def test_a_credential_that_is_repeated_is_not_named(service: Service) -> None:
+    key = forged("ak")
+    refused = service.get(f"/v1/agents?{key}=1&{key}=2", service.operator)
+    assert_names_member(refused, "query")
+    assert key not in refused.text
+
+
 def test_a_query_that_only_resembles_one_is_fine(service: Service, developer: Developer) -> None:
     for text in ("sk_live", "sk_live_ak_", "ak"):
         assert service.get("/v1/agents", developer.token, params={"q": text}).status_code == 200
@@ -190,6 +212,7 @@ ORDER = [
     ("a large body before authentication", "POST", "/v1/agents", TOO_LARGE, 413),
     ("a duplicate before authentication", "POST", "/v1/agents", DUPLICATE, 400),
     ("the query before authentication", "GET", "/v1/agents?access_token=x", b"", 400),
+    ("a repeated parameter before authentication", "GET", "/v1/agents?q=1&q=1", b"", 400),
     ("authentication before a broken body", "POST", "/v1/agents", BROKEN, 401),
     ("authentication before a body that is not taken", "GET", "/v1/agents", BROKEN, 401),
     ("authentication before a wrong parameter", "GET", "/v1/agents?limit=0", b"", 401),

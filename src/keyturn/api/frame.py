@@ -7,6 +7,7 @@ After: the headers that every answer has, one log line, the metrics. A plain ASG
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -94,7 +95,7 @@ class Frame:
             headers = scope["headers"]
             body = _checked(await _read_body(headers, receive))
             _refuse_repeated(headers)
-            _refuse_credentials_in_query(scope["query_string"])
+            _check_query(scope["query_string"])
             if exchange.route == UNKNOWN:
                 raise NotFound
         except KeyturnError as error:
@@ -228,11 +229,14 @@ def _refuse_repeated(headers: Sequence[tuple[bytes, bytes]]) -> None:
             raise InvalidRequest(once.decode().title(), "must be sent once")
 
 
-def _refuse_credentials_in_query(query: bytes) -> None:
+def _check_query(query: bytes) -> None:
     text = query.decode("latin-1")
-    names = {name for name, _ in parse_qsl(text, keep_blank_values=True)}
+    names = [name for name, _ in parse_qsl(text, keep_blank_values=True)]
     if "access_token" in names or contains_credential(text + " " + unquote_plus(text)):
         raise InvalidRequest("query", "must not contain a credential: send it in Authorization")
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InvalidRequest(name, "must be sent once")
 
 
 def _as_json(scope: Scope, body: bytes) -> Scope:
