@@ -5,6 +5,7 @@ connection that brings no request ends, and an offer to upgrade is ignored inste
 """
 
 import asyncio
+import re
 import secrets
 
 import httptools
@@ -15,6 +16,12 @@ from keyturn.core.errors import InvalidRequest
 
 MAX_HEAD = 32 * 1024
 HEAD_SECONDS = 15.0
+# A whole request line without any of the methods that HTTP itself defines.
+_UNKNOWN_METHOD = re.compile(
+    rb"(?!(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|PATCH) )"
+    rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+ (/[!-~]*) HTTP/1\.1\r\n"
+)
+_WHY = "must be HTTP/1.1 with a known method"
 _UPGRADING = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
 
@@ -49,7 +56,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.data_received(self._head_without_upgrade + data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
-            self.send_400_response("")
+            line = _UNKNOWN_METHOD.match(data)
+            if line and not self._is_answering():
+                self._refuse_method(line[1])
+            else:
+                self.send_400_response("")
             return
         if not self._is_answering():
             # Stray bytes between requests, or of a body that nobody reads.
@@ -100,7 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         request_id = secrets.token_hex(16)
-        refused = problem(InvalidRequest("request", "must be HTTP/1.1"), request_id)
+        refused = problem(InvalidRequest("request", _WHY), request_id)
         headers = {
             **refused.headers,
             "content-length": str(len(refused.body)),
@@ -112,6 +123,15 @@ class HttpProtocol(HttpToolsProtocol):
         head = "".join(["HTTP/1.1 400 Bad Request\r\n", *lines, "\r\n"])
         self.transport.write(head.encode("ascii") + refused.body)
         self.transport.close()
+
+    def _refuse_method(self, target: bytes) -> None:
+        """Let the application refuse a method that the parser doesn't know, and close.
+
+        It is given TRACE, which no route has: 405 with `Allow`, or 404. Nothing of what was sent
+        besides the target is read, because the parser can't say where this request ends.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"TRACE %b HTTP/1.1\r\nConnection: close\r\n\r\n" % target)
 
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle

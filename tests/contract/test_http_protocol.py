@@ -2,8 +2,10 @@
 
 import subprocess
 
-from .client import Service
-from .raw import exchange, head
+import pytest
+
+from .client import Service, unique
+from .raw import connected, exchange, head, request
 
 ROTATE = "/v1/agents/self/rotate-key"
 
@@ -29,6 +31,48 @@ def test_a_tunnel_is_refused(service: Service) -> None:
     answer = exchange(service, b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n")
     assert answer is not None and answer.status == 400
     assert answer.headers["x-request-id"]
+
+
+UNKNOWN_METHODS = ["FOO", "EXPLODE", "get", "Post", "DESCRIBE", "M-SEARCH", "CONNECT", "a.b"]
+
+
+@pytest.mark.parametrize("method", UNKNOWN_METHODS)
+def test_a_method_that_nobody_knows_is_one_that_is_not_allowed(
+    service: Service, method: str
+) -> None:
+    answer = exchange(service, request(method, "/v1/agents?limit=1", body=b"{}"))
+    assert answer is not None and answer.status == 405
+    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "method_not_allowed"
+    assert answer.json()["requestId"] == answer.headers["x-request-id"]
+    elsewhere = exchange(service, request(method, "/v1/nothing"))
+    assert elsewhere is not None and elsewhere.status == 404
+
+
+def test_what_follows_a_method_that_nobody_knows_is_not_read(service: Service) -> None:
+    name = unique("smuggled")
+    smuggled = request("POST", "/v1/auth/agent-register", body=b'{"name": "%b"}' % name.encode())
+    for method in ("FOO", "CONNECT", "DESCRIBE"):
+        with connected(service) as connection:
+            connection.send(head(method, ROTATE, "Content-Length: 3") + smuggled, smuggled)
+            answer = connection.answer()
+            connection.send(smuggled)
+            assert answer is not None and answer.status == 405
+            assert connection.answer() is None
+    assert service.listed("/v1/agents", service.operator, q=name) == []
+
+
+def test_a_method_that_comes_in_pieces_or_after_a_request_is_refused(service: Service) -> None:
+    with connected(service) as connection:
+        connection.send(b"FO")
+        answer = connection.answer()
+        assert answer is not None and answer.status == 400
+        assert "known method" in answer.json()["detail"]
+    with connected(service) as connection:
+        connection.send(request("GET", "/healthz") + request("FOO", "/healthz"))
+        answers = [connection.answer() for _ in range(3)]
+    assert [answer and answer.status for answer in answers] == [200, 400, None]
 
 
 def test_a_rotation_is_answered_although_garbage_follows_it(service: Service) -> None:
