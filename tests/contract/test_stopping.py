@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -65,6 +66,19 @@ def test_idle_connections_do_not_delay_it_and_nothing_is_left(workers: int) -> N
             assert server.stop() == 0
         assert not _accepts(server)
         eventually(lambda: not _alive(group))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_server_that_is_still_starting_stops_as_asked(workers: int, tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", workers=workers)
+    server.start(wait=False)
+    group = os.getpgid(server.pid)
+    eventually((server.data_dir / "keyturn.db").exists)
+    assert server.stop() == 0
+    assert "Traceback" not in server.log_path.read_text()
+    eventually(lambda: not _alive(group))
+    server.start()
+    assert server.stop() == 0
 
 
 def _alive(group: int) -> bool:

@@ -63,6 +63,7 @@ class Supervisor(Multiprocess):
 @settings_options(serving=True)
 def serve(settings: Settings, abandon_key: str | None, unreliable: str | None) -> None:
     """Start the service."""
+    _exit_as_asked()
     configure_logs(settings.log_level)
     shares = None if unreliable is None else _shares(settings, unreliable)
     if abandon_key is not None:
@@ -136,10 +137,16 @@ def _listen(settings: Settings) -> socket.socket:
         raise click.ClickException(f"{place} can't be listened on: {error.strerror}.") from None
 
 
-def _run_alone(config: Config, listener: socket.socket) -> None:
-    # uvicorn raises the signal again when it has stopped; stopping as asked is no failure.
+def _exit_as_asked() -> None:
+    """Being asked to stop is no failure, neither before uvicorn listens to signals nor after.
+
+    When it has stopped it raises the signal again.
+    """
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: sys.exit(0))
+
+
+def _run_alone(config: Config, listener: socket.socket) -> None:
     server = Server(config)
     server.run([listener])
     sys.exit(0 if server.started else 1)
