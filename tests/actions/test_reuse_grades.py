@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from keyturn.actions.authenticate import authenticate_agent
 from keyturn.actions.issue_credentials import Pair
 from keyturn.actions.keep_house import forget_old_retired
 from keyturn.actions.manage_agents import configure_rotation_secret, remove_rotation_secret
@@ -17,7 +18,7 @@ from keyturn.actions.rotate_credentials import (
 from keyturn.core.errors import InvalidCredentials
 from tests.actions.lost import DEAD, code_of, lose, new_key, repeat
 from tests.actions.reused import Life, counts, noticed
-from tests.actions.world import MINUTE, SECOND, World, call, presented
+from tests.actions.world import MINUTE, SECOND, World, bearer, call, presented
 from tests.storage.batches import do
 
 NOBODYS = Presented("Bearer x", "y")
@@ -173,3 +174,21 @@ def test_it_does_not_matter_how_the_agent_came_to_be(
     world.clock.wait(61 * SECOND)
     assert repeat(world, lost, idempotency_key=None) == DEAD
     assert noticed(world) == [("critical", "pair", 1)]
+
+
+def test_many_counts_of_it_come_ten_a_second_however_often_refusals_are_moved(
+    world: World,
+) -> None:
+    made, pairs = world.register(), list[Pair]()
+    for _ in range(15):
+        issued = do(rotate_for_developer(world.service, call(), world.operator, made.agent_id))
+        pairs.append(issued.pair)
+    for pair in pairs[:-1] * 2:
+        with pytest.raises(InvalidCredentials):
+            authenticate_agent(world.service, call(), bearer(pair))
+    assert counts(world.trail(action="credential.reused")) == [1] * 14
+    world.clock.wait(15 * MINUTE)
+    for _ in range(3):
+        assert len(world.trail(action="credential.reused")) == 14 + 10
+    world.clock.wait(SECOND)
+    assert counts(world.trail(action="credential.reused")) == [1] * 28
