@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.actions.reused import Life, a_life
 from tests.actions.world import World, make_databases, opened
 
 
@@ -22,3 +23,8 @@ def world(fresh: Path, tmp_path: Path) -> Iterator[World]:
     shutil.copytree(fresh, tmp_path, dirs_exist_ok=True)
     with opened(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def life(world: World) -> Life:
+    return a_life(world)

@@ -9,7 +9,6 @@ import pytest
 from keyturn.actions import keep_house
 from keyturn.actions.authenticate import authenticate_agent
 from keyturn.actions.keep_house import (
-    Housekeeping,
     check_ready,
     forget_old_attempts,
     forget_old_audit,
@@ -19,11 +18,11 @@ from keyturn.actions.note_use import write_uses
 from keyturn.actions.register_agent import Registered, create_agent
 from keyturn.actions.revoke_agent import revoke_self
 from keyturn.actions.rotate_credentials import rotate_own_credentials
-from keyturn.actions.service import Service
 from keyturn.actions.take_attempt import take_attempt
-from keyturn.core.agent import BUILT_IN_OWNER, DAY
+from keyturn.core.agent import BUILT_IN_OWNER
 from keyturn.core.errors import InvalidCredentials, Unavailable
 from keyturn.core.rate_limit import Counted, Limit
+from tests.actions.keeper import Keeper
 from tests.actions.world import MINUTE, Around, World, bearer, call, presented
 from tests.storage.batches import do
 
@@ -190,22 +189,6 @@ def test_an_installation_is_ready_while_both_stores_answer(world: World) -> None
     ):
         with pytest.raises(Unavailable):
             check_ready(broken)
-
-
-class Keeper:
-    """Housekeeping, with a monotonic clock that is set by hand too."""
-
-    def __init__(self, world: World, service: Service | None = None) -> None:
-        self._world = world
-        self._service = service or world.service
-        self._monotonic = 1000.0
-        self._keeping = Housekeeping(lambda: self._monotonic)
-
-    def after(self, *, days: int = 0, drift: int = 0) -> None:
-        """A round after so many days; the wall clock moves by `drift` milliseconds more."""
-        self._monotonic += days * DAY / 1000
-        self._world.clock.wait(drift, days=days)
-        do(self._keeping.run(self._service))
 
 
 def test_a_round_removes_all_that_has_expired(

@@ -1,44 +1,19 @@
 """Refusals on their way to the trail arrive once, whatever interrupts them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
 from keyturn.actions.authenticate import authenticate_developer
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.rotate_credentials import Presented, rotate_own_credentials
-from keyturn.actions.service import Service
 from keyturn.core.audit_trail import Entry
 from keyturn.core.errors import InvalidCredentials, InvalidToken, Unavailable
-from tests.actions.world import MINUTE, Around, World, bearer, call
+from tests.actions.interruptions import Interruption, interrupted
+from tests.actions.world import MINUTE, World, bearer, call
 from tests.storage.batches import do
 
 ADDRESS = "203.0.113.7"
-
-
-class Interruption:
-    """Fails at the n-th time that it is come to."""
-
-    def __init__(self, at: int) -> None:
-        self._at = at
-        self.times = 0
-
-    async def __call__(self) -> None:
-        self.times += 1
-        if self.times == self._at:
-            raise Unavailable("interrupted")
-
-
-def interrupted(service: Service, place: str, interruption: Interruption) -> Service:
-    """The service, with this interruption before or after the writes of one of its stores."""
-    store, _, when = place.partition(" ")
-    before: Callable[[], Awaitable[object]] | None = interruption if when == "before" else None
-    after = interruption if when == "after" else None
-    if store == "store":
-        return replace(service, store=Around(service.store, before, after))
-    return replace(service, limits=Around(service.limits, before, after))
 
 
 def refuse(world: World) -> None:

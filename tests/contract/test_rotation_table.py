@@ -12,9 +12,11 @@ from .client import (
     Agent,
     Developer,
     Service,
+    after_rotation,
     assert_problem,
     forged,
     ipv4,
+    unique,
 )
 
 ROTATE = "/v1/agents/self/rotate-key"
@@ -22,7 +24,8 @@ NOT_PROVIDED = "rotationSecret not provided"
 TOO_MANY = "Too many rotation attempts (max 3 per 15 minutes)"
 NO_SECRET = "No rotation secret configured"
 
-# In the table's order: what is wrong with the request, and its status, code and detail.
+# In the table's order: what is wrong with the request, and its status, code and detail. Of a
+# repeat nothing is wrong: it has its answer again.
 ROWS = {
     "wrong method": (405, "method_not_allowed", ""),
     "large body": (413, "body_too_large", ""),
@@ -30,13 +33,31 @@ ROWS = {
     "no bearer": (401, "invalid_credentials", INVALID_CREDENTIALS),
     "no rotation secret": (400, "rotation_secret_required", NOT_PROVIDED),
     "bad idempotency key": (400, "invalid_idempotency_key", ""),
+    "a repeat": (200, "", ""),
+    "repeated too often": (429, "too_many_replays", ""),
     "attempts spent": (429, "too_many_rotation_attempts", TOO_MANY),
     "retired key": (401, "invalid_credentials", INVALID_CREDENTIALS),
     "revoked": (403, "agent_revoked", "Agent revoked"),
     "none configured": (403, "no_rotation_secret", NO_SECRET),
     "wrong secret": (401, "invalid_credentials", INVALID_CREDENTIALS),
+    "earlier idempotency key": (422, "idempotency_key_reused", ""),
 }
-IMPOSSIBLE = [{"no bearer", "retired key"}, {"no rotation secret", "wrong secret"}]
+REPEATS = {"a repeat": 0, "repeated too often": 20}
+"""How often it was repeated before."""
+IMPOSSIBLE = [
+    {"no bearer", "retired key"},
+    {"no rotation secret", "wrong secret"},
+    {"bad idempotency key", "earlier idempotency key"},
+    # What ends a receipt, or asks for another pair than a repeat has.
+    *(
+        {repeat, other}
+        for repeat in REPEATS
+        for other in (
+            *("repeated too often", "bad idempotency key", "retired key", "revoked"),
+            *("none configured", "wrong secret", "earlier idempotency key"),
+        )
+    ),
+]
 PAIRS = [pair for pair in itertools.combinations(ROWS, 2) if set(pair) not in IMPOSSIBLE]
 
 
@@ -48,11 +69,12 @@ class Request:
     developer: Developer
     faults: tuple[str, ...]
     address: str = field(default_factory=ipv4)
+    key: str = field(default_factory=lambda: unique("an-idempotency-key-of-a-row"))
 
     def agent(self) -> Agent:
         """The agent that the request is about, in the state that the faults ask for."""
         configured = "none configured" not in self.faults
-        agent = self.service.create_agent(self.developer.token, secret=configured)
+        agent = self._rotated(configured=configured)
         for fault, call in (("retired key", "rotate-key"), ("revoked", "revoke")):
             if fault in self.faults:
                 path = f"/v1/agents/{agent.id}/{call}"
@@ -65,6 +87,25 @@ class Request:
                 self.service.rotate(forged("ak"), forged("rs"), address=self.address)
         return agent
 
+    def _rotated(self, *, configured: bool) -> Agent:
+        """A new agent; where the faults need it, with a rotation that had the idempotency key."""
+        rotates = "earlier idempotency key" in self.faults
+        agent = self.service.create_agent(self.developer.token, secret=configured or rotates)
+        if rotates:
+            agent = after_rotation(agent, self._rotate(agent))
+        for repeat in REPEATS.keys() & set(self.faults):
+            for _ in range(1 + REPEATS[repeat]):
+                self._rotate(agent).raise_for_status()
+        if agent.secret and not configured:
+            path = f"/v1/agents/{agent.id}/rotation-secret"
+            self.service.call("DELETE", path, token=self.developer.token).raise_for_status()
+            agent = Agent(agent.id, agent.name, agent.key, "")
+        return agent
+
+    def _rotate(self, agent: Agent) -> httpx.Response:
+        headers = {"Idempotency-Key": self.key}
+        return self.service.rotate(agent.key, agent.secret, headers=headers)
+
     def body(self, agent: Agent) -> bytes:
         """The JSON text, written by hand so that members can be there twice."""
         right = agent.secret if agent.secret and "wrong secret" not in self.faults else forged("rs")
@@ -75,11 +116,13 @@ class Request:
 
     def send(self, agent: Agent) -> httpx.Response:
         """The service's answer."""
+        bad = "bad idempotency key" in self.faults
+        keyed = {*REPEATS, "earlier idempotency key"} & set(self.faults)
         return self.service.call(
             "PUT" if "wrong method" in self.faults else "POST",
             ROTATE,
             token=None if "no bearer" in self.faults else agent.key,
-            headers={"Idempotency-Key": "short"} if "bad idempotency key" in self.faults else {},
+            headers={"Idempotency-Key": "short" if bad else self.key} if bad or keyed else {},
             content=self.body(agent),
             address=self.address,
         )
@@ -94,16 +137,23 @@ def _refused(service: Service, developer: Developer, faults: tuple[str, ...]) ->
     return answer
 
 
+def _assert_row(answer: httpx.Response, row: str) -> None:
+    if row == "a repeat":
+        assert (answer.status_code, answer.headers["idempotency-replayed"]) == (200, "true")
+    else:
+        assert_problem(answer, *ROWS[row])
+
+
 @pytest.mark.parametrize("fault", ROWS)
 def test_each_row_of_the_table(service: Service, developer: Developer, fault: str) -> None:
-    assert_problem(_refused(service, developer, (fault,)), *ROWS[fault])
+    _assert_row(_refused(service, developer, (fault,)), fault)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=" before ".join)
 def test_the_earlier_row_wins(
     service: Service, developer: Developer, pair: tuple[str, str]
 ) -> None:
-    assert_problem(_refused(service, developer, pair), *ROWS[pair[0]])
+    _assert_row(_refused(service, developer, pair), pair[0])
 
 
 def test_without_a_fault_it_is_200(service: Service, developer: Developer) -> None:

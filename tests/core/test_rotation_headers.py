@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.core.rotation import bearer_token, idempotency_key
+from keyturn.core.rotation import DOCUMENTED_IDEMPOTENCY_KEYS, bearer_token, idempotency_key
 
 B64TOKEN = "ABCXYZabcxyz0189-._~+/"
 VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -92,3 +92,10 @@ def test_anything_else_is_no_idempotency_key(header: str, why: str) -> None:
 def test_the_shortest_and_the_longest_idempotency_key_are_accepted_in_both_forms() -> None:
     for key in (KEY, "k" * 255):
         assert idempotency_key(key) == idempotency_key(f'"{key}"') == key
+
+
+@pytest.mark.parametrize("key", sorted(DOCUMENTED_IDEMPOTENCY_KEYS))
+def test_a_key_that_stands_in_our_documentation_is_none_in_either_form(key: str) -> None:
+    assert idempotency_key(key) is None
+    assert idempotency_key(f'"{key}"') is None
+    assert idempotency_key(key[:-1] + "1") == key[:-1] + "1"

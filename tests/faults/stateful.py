@@ -2,7 +2,7 @@
 
 import traceback
 
-from tests.stateful.machine import drive
+from tests.stateful.drive import drive
 from tests.stateful.world import new_world
 
 from .outcome import Outcome

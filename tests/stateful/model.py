@@ -27,6 +27,10 @@ class Agent:
     credits: int = 100
     retired: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []), repr=False)
     trail: Counter[str] = field(default_factory=Counter)
+    # The idempotency keys of its rotations; the request that has its last answer again.
+    asked: list[str] = field(default_factory=list, repr=False)
+    lost: tuple[str, str | None, str] | None = field(default=None, repr=False)
+    replays: int = 0
 
 
 class Model:
@@ -44,7 +48,7 @@ class Model:
         keys, secrets = agent.retired
         keys += [agent.key] if key != agent.key else []
         secrets += [agent.secret] if agent.secret and agent.secret != secret else []
-        agent.key, agent.secret, agent.status = key, secret, "active"
+        agent.key, agent.secret, agent.status, agent.lost = key, secret, "active", None
         agent.generation += 1
         agent.trail[action] += 1
 
@@ -52,7 +56,7 @@ class Model:
         """Revoked or deleted. What is so already has nothing recorded again."""
         agent = self.agents[agent_id]
         if agent.status != status:
-            agent.status = status
+            agent.status, agent.lost = status, None
             agent.trail[action] += 1
 
     def holder(self, key: str | None) -> str | None:
@@ -69,18 +73,22 @@ class Model:
             return NOBODY
         return REVOKED if self.agents[holder].status == "revoked" else OK
 
-    def prove(self, key: str | None, secret: object) -> Answer:
+    def prove(self, key: str | None, secret: object, asked: str | None = None) -> Answer:
         """The answer to a rotation, or an agent's own revocation, with these credentials."""
         if key is None:
             return NOBODY
         if not isinstance(secret, str) or not secret:
             return (400, "rotation_secret_required")
+        lost = [agent for agent in self.agents.values() if agent.lost == (key, secret, asked)]
+        if lost:
+            return OK if lost[0].replays < 20 else (429, "too_many_replays")
         if self.check(key) != OK:
             return self.check(key)
-        known = self.agents[str(self.holder(key))].secret
-        if known is None:
+        agent = self.agents[str(self.holder(key))]
+        if agent.secret is None:
             return (403, "no_rotation_secret")
-        return OK if secret == known else NOBODY
+        matched: Answer = (422, "idempotency_key_reused") if asked in agent.asked else OK
+        return matched if secret == agent.secret else NOBODY
 
     def manage(self, agent_id: str, success: Answer, *, wants: str = "", code: str = "") -> Answer:
         """The answer to its developer, where only an agent of status `wants` can have it."""

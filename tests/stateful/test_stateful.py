@@ -2,7 +2,7 @@
 
 import pytest
 
-from .machine import drive
+from .drive import drive
 from .world import new_world
 
 

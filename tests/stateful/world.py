@@ -28,7 +28,12 @@ class World:
         self.stranger = server.create_developer("stranger@example.com").token
 
     def call(
-        self, method: str, path: str, token: str | None = None, body: object = None
+        self,
+        method: str,
+        path: str,
+        token: str | None = None,
+        body: object = None,
+        asked: str | None = None,
     ) -> httpx.Response:
         """One request, each from an address of its own: some limits can't be set."""
         self.requests += 1
@@ -36,6 +41,8 @@ class World:
         headers = {"X-Forwarded-For": address}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        if asked is not None:
+            headers["Idempotency-Key"] = asked
         return self._http.request(method, path, headers=headers, json=body)
 
     def trail(self, agent_id: str) -> Iterator[dict[str, Any]]:

@@ -66,10 +66,10 @@ async def move_refusals_to_trail(service: Service) -> None:
         lambda tx: tx.all(_Waiting, "outbox", limit=ENTRIES_AT_ONCE)
     ):
         added = await service.store.write(partial(_add_all, waiting, service))
-        await service.limits.write(partial(_forget_all, waiting))
         for entry in added:
             if entry.action == Action.CREDENTIAL_REUSED:
                 service.report_reuse(entry)
+        await service.limits.write(partial(_forget_all, waiting))
 
 
 async def _write_reuses(service: Service) -> None:
@@ -108,7 +108,7 @@ def _fold_refusals(tx: Transaction, service: Service) -> bool:
     folded = fold(refusals, tallies, now, ENTRIES_A_SECOND - (made.count if made else 0))
     for entry in folded.entries:
         tx.execute("add_to_outbox", id=entry.id, entry=json.dumps(entry.columns()))
-        if entry.agent_id is None:
+        if entry.agent_id is None or "count" in entry.details:
             tx.execute("add_attempt", bucket=_TRAIL_BUCKET, now=now, expires_at=now + _SECOND)
     for tally in folded.kept:
         tx.execute("put_tally", **asdict(tally))
@@ -124,7 +124,8 @@ def _add_all(waiting: list[_Waiting], service: Service, tx: Transaction) -> list
     entries = [Entry(**json.loads(item.entry)) for item in waiting]
     added = [entry for entry in entries if insert_entry(tx, entry)]
     for entry in added:
-        if entry.action == Action.CREDENTIAL_REUSED:
+        # A count tells of what an entry before it was answered for: a developer may have acted.
+        if entry.action == Action.CREDENTIAL_REUSED and "count" not in entry.details:
             answer_reuse(tx, service, entry)
     return added
 

@@ -2,6 +2,7 @@
 
 from keyturn.actions.service import Move, Service, Table, Use
 from keyturn.core.credential import Credential
+from keyturn.core.errors import Unavailable
 from keyturn.storage.store import Transaction
 
 
@@ -24,7 +25,7 @@ async def write_uses(service: Service) -> None:
     """Write what was noted since the last time.
 
     Raises:
-        Unavailable: the store can't answer; this batch is lost, and the next use is noted again.
+        Unavailable: the store can't answer; the next round writes this batch too.
     """
     last, moves = service.uses.take()
     if not last:
@@ -45,4 +46,8 @@ async def write_uses(service: Service) -> None:
                 server_key=move.new.server_key,
             )
 
-    await service.store.write(write)
+    try:
+        await service.store.write(write)
+    except Unavailable:
+        service.uses.put_back(last, moves)
+        raise

@@ -12,11 +12,15 @@ from keyturn.actions.service import Call, Service
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Refusal
 from keyturn.core.credential import Credential
+from keyturn.core.errors import AgentRevoked, InvalidCredentials, NoRotationSecret
 from keyturn.core.instant import rfc3339
 from keyturn.core.reuse import Retired, grade, reuse_bucket
 from keyturn.storage.store import Transaction
 
 Shape = Literal["pair", "api_key", "rotation_secret"]
+
+MAY_BE_REUSE = (InvalidCredentials, AgentRevoked, NoRotationSecret)
+"""Refusals of a request that may have shown something retired, beside a current key too."""
 
 
 def notice_reuse(service: Service, call: Call, shown: Shown) -> None:

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from keyturn.actions.find_agent import own_agent
 from keyturn.actions.issue_credentials import Issued, new_pair, swap
-from keyturn.actions.notice_reuse import notice_reuse
+from keyturn.actions.notice_reuse import MAY_BE_REUSE, notice_reuse
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.rotate_credentials import PairProof, Presented, refuse
 from keyturn.actions.service import REVOCATION_LIMIT, Call, Principal, Service
 from keyturn.actions.take_attempt import take_own_attempt
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
-from keyturn.core.errors import AgentActive, InvalidCredentials, TooManyAttempts
+from keyturn.core.errors import AgentActive, TooManyAttempts
 from keyturn.core.rotation import REVOCATION_ROWS
 from keyturn.storage.store import Transaction
 
@@ -45,7 +45,7 @@ async def revoke_self(service: Service, call: Call, presented: Presented) -> str
         try:
             service.store.read(prove)
             return await service.store.write(revoke)
-        except InvalidCredentials:
+        except MAY_BE_REUSE:
             notice_reuse(service, call, prove.shown)
             raise
 

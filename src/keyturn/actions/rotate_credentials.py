@@ -6,7 +6,7 @@ from typing import cast
 
 from keyturn.actions.find_agent import agent_by_key, own_agent
 from keyturn.actions.issue_credentials import Issued, Pair, new_pair, swap
-from keyturn.actions.notice_reuse import idempotency_key_was_used, notice_reuse
+from keyturn.actions.notice_reuse import MAY_BE_REUSE, idempotency_key_was_used, notice_reuse
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.recover import Opened, Recoverable, replay
 from keyturn.actions.retire_credentials import Shown
@@ -17,7 +17,6 @@ from keyturn.core.audit_trail import Action, Actor
 from keyturn.core.credential import Credential, Kind
 from keyturn.core.errors import (
     AgentIsRevoked,
-    InvalidCredentials,
     KeyturnError,
     TooManyRotationAttempts,
 )
@@ -84,7 +83,7 @@ async def _rotate(
             return issued
 
         return await service.store.write(rotate)
-    except InvalidCredentials:
+    except MAY_BE_REUSE:
         # Row 9: a twin in another process may have had the answer that this request wants.
         if request is not None and (replayed := await _replay(service, call, request)):
             await give_attempt_back(service, service.policy.rotation_limit, call)

@@ -69,6 +69,12 @@ class Uses:
         self.last, self.moves = {}, {}
         return taken
 
+    def put_back(
+        self, last: dict[tuple[Table, str], Use], moves: dict[tuple[Table, str], Move]
+    ) -> None:
+        """Those of a batch that was not written; what has been noted since is newer."""
+        self.last, self.moves = last | self.last, moves | self.moves
+
 
 class Reuses:
     """Retired credentials that came back since the last write, each with how often."""
