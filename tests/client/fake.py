@@ -29,8 +29,8 @@ def credential(kind: Kind, prefix: str = "sk_live") -> str:
     return Credential.generate(kind, prefix, secrets.token_bytes).reveal()
 
 
-def problem(status: int, code: str, **headers: str) -> Answer:
-    body = {"status": status, "code": code, "detail": code.replace("_", " ")}
+def problem(status: int, code: str, *, detail: str = "", **headers: str) -> Answer:
+    body = {"status": status, "code": code, "detail": detail or code.replace("_", " ")}
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, httpx.Headers(PROBLEM | sent), json.dumps(body).encode())
 

@@ -20,8 +20,11 @@ class Program:
 
     asynchronous: bool
 
-    def agent(self, path: Path, action: str, *arguments: Any, **options: Any) -> Status:
-        made = AsyncAgent(path) if self.asynchronous else Agent(path)
+    def agent(
+        self, path: Path, action: str, *arguments: Any, patience: float = 60, **options: Any
+    ) -> Status:
+        kind = AsyncAgent if self.asynchronous else Agent
+        made = kind(path, patience=patience)
         result = getattr(made, action)(*arguments, **options)
         status: Status = asyncio.run(result) if self.asynchronous else result
         return status
