@@ -36,7 +36,7 @@ class Breakage:
 
 def breakages(rows: Table) -> Iterator[Breakage]:
     """Every breakage of every row."""
-    answers = {row.refusal: None for row in rows}
+    answers = {row.outcome: None for row in rows}
     for place, row in enumerate(rows):
         before, after = rows[:place], rows[place + 1 :]
         yield Breakage(row.number, "removed", before + after)
@@ -46,8 +46,8 @@ def breakages(rows: Table) -> Iterator[Breakage]:
         )
         yield Breakage(row.number, "negated", (*before, negated(row), *after))
         for answer in answers:
-            if answer is not row.refusal:
-                broken = (*before, replace(row, refusal=answer), *after)
+            if answer is not row.outcome:
+                broken = (*before, replace(row, outcome=answer), *after)
                 yield Breakage(row.number, f"answers {answer.__name__}", broken)
         if after:
             swapped = (*before, after[0], row, *after[1:])

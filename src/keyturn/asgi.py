@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 
 from keyturn import metrics
 from keyturn.actions.keep_house import Housekeeping
+from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.note_use import write_uses
-from keyturn.actions.record_audit import move_refusals_to_trail
 from keyturn.actions.service import Call, Service
 from keyturn.api import agents, audit, developers, operations, self_service, tokens
 from keyturn.api.frame import CALL, Frame
@@ -58,9 +58,11 @@ def create_app(settings: Settings) -> ASGIApp:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with open_service(app.state.settings, _end_process) as service:
         app.state.service = service
+        housekeeping = Housekeeping()
+        often = (write_uses, move_refusals_to_trail, housekeeping.expire_receipts)
         tasks = [
-            asyncio.create_task(_repeat(FAST_SECONDS, service, write_uses, move_refusals_to_trail)),
-            asyncio.create_task(_repeat(SLOW_SECONDS, service, Housekeeping().run)),
+            asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
+            asyncio.create_task(_repeat(SLOW_SECONDS, service, housekeeping.run)),
         ]
         yield
         for task in tasks:

@@ -5,12 +5,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import structlog
+
+from keyturn import metrics
 from keyturn.actions.guard_server_keys import (
     MissingServerKey,
     check_server_keys,
     register_server_keys,
 )
-from keyturn.actions.service import Policy, Service, Uses
+from keyturn.actions.service import Policy, Service
+from keyturn.core.audit_trail import Entry
 from keyturn.core.keyed_hash import InvalidServerKey, Keyring, ServerKey, parse_server_keys
 from keyturn.core.rate_limit import Limit
 from keyturn.server_key_file import make_server_key_file, read_server_keys
@@ -23,6 +27,8 @@ from keyturn.storage.sqlite_file import (
     prepare,
 )
 from keyturn.storage.store import Store
+
+_log = structlog.get_logger()
 
 HOUR_SECONDS = 3600
 LOST_COMMIT_EXIT = 70
@@ -50,7 +56,7 @@ async def open_service(
             policy=_policy(settings),
             now=lambda: time.time_ns() // 1_000_000,
             random_bytes=os.urandom,
-            uses=Uses(),
+            report_reuse=_report_reuse,
         )
         await register_server_keys(service)
         yield service
@@ -108,6 +114,13 @@ def configured_server_keys(settings: Settings) -> list[ServerKey]:
     return read_server_keys(settings.server_key_path)
 
 
+def _report_reuse(entry: Entry) -> None:
+    severity = entry.details["severity"]
+    metrics.REUSES.labels(severity).inc(entry.details.get("count", 1))
+    if severity == "critical":
+        _log.error("a retired pair has come back", agent_id=entry.agent_id, address=entry.address)
+
+
 def _policy(settings: Settings) -> Policy:
     return Policy(
         prefix=settings.prefix,
@@ -116,4 +129,5 @@ def _policy(settings: Settings) -> Policy:
         registration_limit=Limit("registration", settings.registration_limit, HOUR_SECONDS),
         registration_total=Limit("registration-total", settings.registration_total, HOUR_SECONDS),
         audit_retention_days=settings.audit_retention_days,
+        retired_days=settings.retired_days,
     )

@@ -25,6 +25,7 @@ SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
 REFUSALS = Counter("keyturn_refusals", "Refused requests, by their error code.", ["code"])
+REUSES = Counter("keyturn_reuses", "Retired credentials that came back.", ["severity"])
 UNTRUSTED_FORWARDED = Counter(
     "keyturn_untrusted_forwarded_headers",
     "Requests with a forwarding header from a peer that is not a trusted proxy.",

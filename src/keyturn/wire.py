@@ -6,6 +6,7 @@ SELF = "/v1/agents/self"
 REVOKE_SELF = "/v1/agents/self/revoke"
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+IDEMPOTENCY_REPLAYED = "Idempotency-Replayed"
 
 ROTATED = (
     "API key and rotation secret rotated successfully. Save both — they will not be shown again."

@@ -15,7 +15,7 @@ from keyturn.actions.manage_agents import (
 )
 from keyturn.actions.manage_developers import create_developer, disable_developer
 from keyturn.actions.manage_tokens import NewToken, create_token, delete_token
-from keyturn.actions.register_agent import create_agent, register_agent
+from keyturn.actions.register_agent import Application, create_agent, register_agent
 from keyturn.actions.revoke_agent import reinstate_agent, revoke_for_developer
 from keyturn.actions.rotate_credentials import rotate_for_developer
 from keyturn.actions.service import Principal, Service
@@ -98,5 +98,5 @@ def test_an_enrolment_token_that_dies_meanwhile_lets_nobody_in(world: World, dea
 
     service = dying(world, who, enrolment_dies)
     with pytest.raises(InvalidEnrolmentToken):
-        do(register_agent(service, call(), None, credential.reveal()))
+        do(register_agent(service, call(), Application(None, credential.reveal())))
     assert world.trail(action="agent.registered")[0].outcome == "refused"

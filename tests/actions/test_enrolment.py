@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.actions.manage_developers import disable_developer
 from keyturn.actions.manage_tokens import NewToken, create_token, delete_token, enrolment_expiry
-from keyturn.actions.register_agent import register_agent
+from keyturn.actions.register_agent import Application, register_agent
 from keyturn.actions.service import Principal, Service
 from keyturn.core.agent import BUILT_IN_OWNER, DAY, Agent
 from keyturn.core.credential import Credential, Kind
@@ -34,7 +34,7 @@ def enrolment(
 async def attempt(service: Service, token: str | None, address: str | None = None) -> str:
     """The code of the refusal, or nothing where the agent has been registered."""
     try:
-        await register_agent(service, call(address), None, token)
+        await register_agent(service, call(address), Application(None, token))
     except KeyturnError as error:
         return error.code
     return ""

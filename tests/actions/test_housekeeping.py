@@ -38,7 +38,7 @@ def created_by_a_developer(world: World) -> Registered:
 
 def used_once(world: World) -> Registered:
     made = world.register()
-    authenticate_agent(world.service, bearer(made.pair))
+    authenticate_agent(world.service, call(), bearer(made.pair))
     do(write_uses(world.service))
     return made
 
@@ -103,7 +103,7 @@ def test_a_removed_agents_key_is_unknown(world: World) -> None:
     world.clock.wait(days=31)
     do(remove_never_used_agents(world.service))
     with pytest.raises(InvalidCredentials):
-        authenticate_agent(world.service, bearer(made.pair))
+        authenticate_agent(world.service, call(), bearer(made.pair))
 
 
 def test_many_are_removed_some_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

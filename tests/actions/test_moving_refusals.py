@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from keyturn.actions.authenticate import authenticate_developer
-from keyturn.actions.record_audit import move_refusals_to_trail
+from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.rotate_credentials import Presented, rotate_own_credentials
 from keyturn.actions.service import Service
 from keyturn.core.audit_trail import Entry
@@ -122,8 +122,8 @@ def test_processes_that_move_at_once_write_each_entry_once(world: World) -> None
 def test_more_refusals_than_are_folded_at_once_are_all_moved(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keyturn.actions.record_audit.REFUSALS_AT_ONCE", 4)
-    monkeypatch.setattr("keyturn.actions.record_audit.ENTRIES_AT_ONCE", 2)
+    monkeypatch.setattr("keyturn.actions.move_refusals.REFUSALS_AT_ONCE", 4)
+    monkeypatch.setattr("keyturn.actions.move_refusals.ENTRIES_AT_ONCE", 2)
     for _ in range(3):
         refuse(world)
     assert len(refusals(world)) == 3 * 3 + 1

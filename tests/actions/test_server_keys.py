@@ -14,9 +14,10 @@ from keyturn.actions.guard_server_keys import (
     check_server_keys,
     dependents_of,
 )
+from keyturn.actions.keep_house import forget_old_retired
 from keyturn.actions.note_use import write_uses
 from keyturn.actions.register_agent import Registered
-from keyturn.actions.rotate_credentials import rotate_own_credentials
+from keyturn.actions.rotate_credentials import rotate_for_developer, rotate_own_credentials
 from keyturn.actions.service import Service
 from keyturn.core.credential import Credential
 from keyturn.core.errors import InvalidCredentials, InvalidToken
@@ -36,7 +37,7 @@ def keys_of(world: World, made: Registered) -> tuple[str, str | None]:
 
 
 def use_key(service: Service, made: Registered) -> None:
-    authenticate_agent(service, bearer(made.pair))
+    authenticate_agent(service, call(), bearer(made.pair))
     do(write_uses(service))
 
 
@@ -107,20 +108,20 @@ def test_a_move_neither_changes_the_generation_nor_comes_twice(world: World) -> 
 def test_a_move_that_a_rotation_overtook_changes_nothing(world: World) -> None:
     made = world.register()
     later = world.process(SECOND_KEY, FIRST_KEY)
-    authenticate_agent(later, bearer(made.pair))
+    authenticate_agent(later, call(), bearer(made.pair))
     rotated = do(rotate_own_credentials(world.service, call(), presented(made.pair)))
     between = world.agent(made.agent_id)
     do(write_uses(later))
     assert world.agent(made.agent_id).key_mac == between.key_mac
     use_key(later, replace(made, pair=rotated.pair))
     with pytest.raises(InvalidCredentials):
-        authenticate_agent(later, bearer(made.pair))
+        authenticate_agent(later, call(), bearer(made.pair))
 
 
 def test_a_use_is_written_once_and_only_forward(world: World) -> None:
     made = world.register()
     behind = world.process()
-    authenticate_agent(behind, bearer(made.pair))
+    authenticate_agent(behind, call(), bearer(made.pair))
     world.clock.wait(5000)
     use_key(world.service, made)
     do(write_uses(behind))
@@ -149,6 +150,20 @@ def test_a_key_that_a_rotation_secret_alone_needs_is_missed_too(world: World) ->
         check_server_keys(later.store, [SECOND_KEY])
     do(rotate_own_credentials(later, call(), presented(made.pair)))
     check_server_keys(later.store, [SECOND_KEY])
+
+
+def test_a_key_that_only_retired_credentials_need_is_missed_for_as_long_as_they_are_kept(
+    world: World,
+) -> None:
+    made = world.register()
+    do(rotate_for_developer(world.service, call(), world.operator, made.agent_id))
+    later = world.process(SECOND_KEY, FIRST_KEY)
+    do(rotate_for_developer(later, call(), world.operator, made.agent_id))
+    with pytest.raises(MissingServerKey, match="0 agents, 2 retired credentials, 0 receipts"):
+        check_server_keys(later.store, [SECOND_KEY])
+    world.clock.wait(days=366)
+    do(forget_old_retired(later))
+    assert dependents_of(later.store, "k1") == Dependents(tokens=1)
 
 
 def test_a_key_that_nothing_needs_may_be_taken_away(world: World) -> None:
@@ -201,7 +216,7 @@ def test_a_key_that_comes_back_is_needed_again(world: World) -> None:
     made = world.register()
     abandon(world, "k1")
     back = world.process(SECOND_KEY, FIRST_KEY)
-    authenticate_agent(back, bearer(made.pair))
+    authenticate_agent(back, call(), bearer(made.pair))
     with pytest.raises(MissingServerKey):
         check_server_keys(world.service.store, [SECOND_KEY])
 

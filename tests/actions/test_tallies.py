@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.actions.authenticate import authenticate_developer
 from keyturn.actions.manage_agents import delete_agent
-from keyturn.actions.record_audit import move_refusals_to_trail
+from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.rotate_credentials import Presented, rotate_own_credentials
 from keyturn.actions.service import Service
 from keyturn.core.audit_trail import Entry

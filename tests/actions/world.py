@@ -16,9 +16,9 @@ from keyturn.actions.guard_server_keys import register_server_keys
 from keyturn.actions.issue_credentials import Pair
 from keyturn.actions.manage_developers import Welcomed, create_developer_locally
 from keyturn.actions.read_audit import AuditFilter, list_audit
-from keyturn.actions.register_agent import Registered, register_agent
+from keyturn.actions.register_agent import Application, Registered, register_agent
 from keyturn.actions.rotate_credentials import Presented
-from keyturn.actions.service import Call, Policy, Principal, Service, Uses
+from keyturn.actions.service import Call, Policy, Principal, Service
 from keyturn.core.agent import BUILT_IN_OWNER, DAY, Agent
 from keyturn.core.audit_trail import Entry
 from keyturn.core.client_address import client_address
@@ -44,6 +44,7 @@ POLICY = Policy(
     registration_limit=Limit("registration", 200, 3600),
     registration_total=Limit("registration-total", 10_000, 3600),
     audit_retention_days=0,
+    retired_days=365,
 )
 
 _addresses = count(1)
@@ -90,7 +91,6 @@ class World:
             policy=POLICY,
             now=self.clock,
             random_bytes=os.urandom,
-            uses=Uses(),
         )
         do(register_server_keys(service))
         return service
@@ -104,7 +104,7 @@ class World:
 
     def register(self, service: Service | None = None) -> Registered:
         """An agent that has registered itself."""
-        return do(register_agent(service or self.service, call(), None, None))
+        return do(register_agent(service or self.service, call(), Application()))
 
     @cached_property
     def operator(self) -> Principal:

@@ -47,7 +47,7 @@ def refusal(
         request_id="a request",
         details={"reason": reason},
     )
-    return Refusal(entry, bucket)
+    return Refusal(entry, reason, bucket)
 
 
 def tally(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "tools/break_each_row.py"
-ROWS = ["1", "2", "2b", "4", "5", "6", "7", "8", "8b", "9"]
+ROWS = ["1", "2", "2b", "3", "3b", "4", "5", "6", "7", "8", "8b", "8c", "9"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

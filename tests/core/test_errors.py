@@ -28,6 +28,8 @@ CODES = {
     "invalid_request",
     "rotation_secret_required",
     "invalid_idempotency_key",
+    "idempotency_key_reused",
+    "too_many_replays",
     "invalid_credentials",
     "invalid_token",
     "invalid_enrolment_token",

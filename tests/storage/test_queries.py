@@ -15,6 +15,8 @@ from keyturn.actions.guard_server_keys import KnownServerKey
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Entry, Tally
 from keyturn.core.developer import Developer
+from keyturn.core.recovery import Receipt
+from keyturn.core.reuse import Retired
 from keyturn.core.token import Token
 from keyturn.storage.queries import load
 from keyturn.storage.sqlite_file import connect, prepare
@@ -43,11 +45,18 @@ RECORDS = {
     "audit_of_everybody": ["seq", *columns_of(Entry)],
     "audit_of_developer": ["seq", *columns_of(Entry)],
     "audit_of_agent": ["seq", *columns_of(Entry)],
+    "receipt_or_newest": columns_of(Receipt),
+    "retired_by_key_or_newest": columns_of(Retired),
+    "retired_by_secret_or_newest": columns_of(Retired),
     "concerned_tallies": columns_of(Tally),
 }
 """What reads each statement, where that is a record of several members."""
 
-OTHER_NAMES = {"developer_status": "status"}
+OTHER_NAMES = {
+    "developer_status": "status",
+    "agent_status": "status",
+    "agent_generation": "generation",
+}
 """Members whose column has another name."""
 
 
@@ -98,6 +107,12 @@ HOT = [
     ("keyturn.db", "agent_by_key_or_newest"),
     ("keyturn.db", "agent_by_id"),
     ("keyturn.db", "token_by_mac"),
+    ("keyturn.db", "retired_by_key_or_newest"),
+    ("keyturn.db", "retired_by_secret_or_newest"),
+    ("keyturn.db", "receipt_or_newest"),
+    ("keyturn.db", "idempotency_key_was_used"),
+    ("keyturn.db", "end_receipt"),
+    ("keyturn.db", "receipts_expire"),
     ("keyturn.db", "replace_credentials"),
     ("keyturn.db", "note_agent_used"),
     ("keyturn.db", "move_agent_key"),

@@ -24,6 +24,9 @@ from keyturn.storage.sqlite_file import (
 from tests.storage.backends import DATABASES, Place
 from tests.storage.batches import PATIENCE, do
 
+NEWEST = 2
+"""The schema that this version writes."""
+
 
 @pytest.fixture
 def described(database: str, tmp_path: Path) -> Database:
@@ -85,10 +88,10 @@ def test_only_the_service_may_read_what_it_makes(place: Place, umask: int, tmp_p
 
 def test_preparing_again_changes_nothing(place: Place, described: Database) -> None:
     there = replace(place, folder=described.path.parent)
-    assert prepare(described) == 1
+    assert prepare(described) == NEWEST
     with there.opened() as store:
         do(store.write(place.put("a", 5)))
-    assert prepare(described) == 1
+    assert prepare(described) == NEWEST
     with there.opened() as store:
         assert store.read(place.get("a")) == 5
 
@@ -96,7 +99,7 @@ def test_preparing_again_changes_nothing(place: Place, described: Database) -> N
 def test_an_empty_file_becomes_a_database(described: Database) -> None:
     described.path.parent.mkdir()
     described.path.touch()
-    assert prepare(described) == 1
+    assert prepare(described) == NEWEST
 
 
 def test_several_that_make_the_same_database_at_once_all_succeed(
@@ -127,11 +130,11 @@ def test_several_that_make_the_same_database_at_once_all_succeed(
 def test_a_newer_schema_is_refused_and_left_as_it_is(described: Database) -> None:
     prepare(described)
     with plain(described.path) as connection:
-        connection.execute("CREATE TABLE from_the_future (x); PRAGMA user_version = 2")
-    with pytest.raises(UnusableDatabase, match="has schema 2 and this Keyturn knows 1"):
+        connection.execute("CREATE TABLE from_the_future (x); PRAGMA user_version = 3")
+    with pytest.raises(UnusableDatabase, match="has schema 3 and this Keyturn knows 2"):
         prepare(described)
     with plain(described.path) as connection:
-        assert connection.pragma("user_version") == 2
+        assert connection.pragma("user_version") == 3
 
 
 @pytest.mark.parametrize("version", [0, 1, 7])

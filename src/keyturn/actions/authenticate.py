@@ -2,7 +2,9 @@
 
 from keyturn.actions.find_agent import agent_by_key
 from keyturn.actions.note_use import note_use
+from keyturn.actions.notice_reuse import notice_reuse
 from keyturn.actions.record_audit import refusals_recorded
+from keyturn.actions.retire_credentials import Shown
 from keyturn.actions.service import Call, Principal, Service
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action
@@ -12,7 +14,7 @@ from keyturn.core.rotation import bearer_token
 from keyturn.core.token import Token
 
 
-def authenticate_agent(service: Service, authorization: str | None) -> Agent:
+def authenticate_agent(service: Service, call: Call, authorization: str | None) -> Agent:
     """The agent whose current API key the header carries.
 
     Raises:
@@ -21,11 +23,14 @@ def authenticate_agent(service: Service, authorization: str | None) -> Agent:
     """
     key = service.parse(bearer_token(authorization), Kind.API_KEY)
     agent = service.store.read(lambda tx: agent_by_key(tx, service, key)) if key else None
-    if key is None or agent is None:
+    if key is None:
+        raise InvalidCredentials
+    if agent is None:
+        notice_reuse(service, call, Shown(key))
         raise InvalidCredentials
     if agent.revoked:
         raise AgentRevoked
-    note_use(service, "agent", agent.id, key, agent.key_server_key)
+    note_use(service, "agent", agent.id, key, agent.key_server_key, agent.generation)
     return agent
 
 

@@ -31,11 +31,16 @@ class KnownServerKey:
 class Dependents:
     """What dies with a server key."""
 
-    agents: int
-    tokens: int
+    agents: int = 0
+    retired: int = 0
+    receipts: int = 0
+    tokens: int = 0
 
     def __str__(self) -> str:
-        return f"{self.agents} agents, 0 retired credentials, 0 receipts and {self.tokens} tokens"
+        return (
+            f"{self.agents} agents, {self.retired} retired credentials, "
+            f"{self.receipts} receipts and {self.tokens} tokens"
+        )
 
 
 def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
@@ -58,7 +63,7 @@ def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
         if key is not None or known.abandoned:
             continue
         dependents = dependents_of(store, known.id)
-        if dependents != Dependents(0, 0):
+        if dependents != Dependents():
             raise MissingServerKey(
                 f"The server key {known.id!r} is missing, and {dependents} need it. Put it back, "
                 f"or give them up with --abandon-key {known.id}."
@@ -70,8 +75,10 @@ def dependents_of(store: Store, key_id: str) -> Dependents:
 
     def count(tx: Transaction) -> Dependents:
         return Dependents(
-            tx.one(int, "count_agents_under_server_key", id=key_id) or 0,
-            tx.one(int, "count_tokens_under_server_key", id=key_id) or 0,
+            *(
+                tx.one(int, f"count_{what}_under_server_key", id=key_id) or 0
+                for what in ("agents", "retired", "receipts", "tokens")
+            )
         )
 
     return store.read(count)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from keyturn.actions.retire_credentials import Shown, retire_pair, retire_secret
 from keyturn.actions.service import Service
 from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential, Kind
@@ -24,11 +25,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """New credentials and the agent that they are for."""
+    """New credentials and the agent that they are for; `replayed` if they were given before."""
 
     agent_id: str
     agent_name: str
     pair: Pair
+    replayed: bool = False
 
 
 def new_pair(service: Service, *, with_secret: bool = True) -> Pair:
@@ -58,11 +60,12 @@ def secret_columns(service: Service, secret: Credential | None) -> dict[str, Any
 
 
 def swap(
-    tx: Transaction, service: Service, agent: Agent, pair: Pair, *, used_at: int | None = None
+    tx: Transaction, service: Service, agent: Agent, pair: Pair, shown: Shown | None = None
 ) -> bool:
     """Put the pair in the place of the agent's credentials, if they are still those of `agent`.
 
-    It is a compare-and-swap on generation and status; quarantine ends with it.
+    It is a compare-and-swap on generation and status; quarantine ends with it. `shown` is what
+    the agent has shown for it, None where a developer does it.
     """
     changed = tx.execute(
         "replace_credentials",
@@ -70,7 +73,22 @@ def swap(
         generation=agent.generation,
         status=agent.status,
         now=service.now(),
-        used_at=used_at,
+        used_at=service.now() if shown else None,
         **pair_columns(service, pair),
     )
+    if changed == 1:
+        retire_pair(tx, service, agent, shown)
     return changed == 1
+
+
+def replace_secret(
+    tx: Transaction, service: Service, agent: Agent, secret: Credential | None
+) -> None:
+    """Put the rotation secret in the place of the agent's, or leave it without one."""
+    tx.execute(
+        "replace_rotation_secret",
+        id=agent.id,
+        generation=agent.generation,
+        **secret_columns(service, secret),
+    )
+    retire_secret(tx, service, agent)

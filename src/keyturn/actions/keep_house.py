@@ -42,6 +42,21 @@ class Housekeeping:
             return
         await _until_done(remove_never_used_agents, service)
         await _until_done(forget_old_audit, service)
+        await _until_done(forget_old_retired, service)
+
+    async def expire_receipts(self, service: Service) -> None:
+        """Delete sealed answers whose time is over, which for a registration comes soon.
+
+        Raises:
+            Unavailable: the store can't answer; the next round goes on.
+        """
+        now = service.now()
+        if not self._clock_has_moved(service) and service.store.read(
+            lambda tx: tx.one(bool, "receipts_expire", now=now)
+        ):
+            await service.store.write(
+                lambda tx: tx.execute("expire_receipts", now=now, limit=ROWS_AT_ONCE)
+            )
 
     def _clock_has_moved(self, service: Service) -> bool:
         offset = service.now() - round(self._monotonic() * 1000)
@@ -82,6 +97,14 @@ async def forget_old_audit(service: Service) -> int:
         lambda tx: tx.execute(
             "forget_audit_before", before=service.now() - days * DAY, limit=ROWS_AT_ONCE
         )
+    )
+
+
+async def forget_old_retired(service: Service) -> int:
+    """Delete retired credentials that are no longer watched for; how many were deleted."""
+    before = service.now() - service.policy.retired_days * DAY
+    return await service.store.write(
+        lambda tx: tx.execute("forget_retired_before", before=before, limit=ROWS_AT_ONCE)
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from keyturn.actions.authenticate import require_operator
 from keyturn.actions.find_agent import own_agent
-from keyturn.actions.issue_credentials import secret_columns
+from keyturn.actions.issue_credentials import replace_secret
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import record, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
@@ -114,7 +114,7 @@ async def configure_rotation_secret(
             attempt.names(agent)
             if agent.revoked:
                 raise AgentIsRevoked
-            _replace_secret(tx, service, agent, secret)
+            replace_secret(tx, service, agent, secret)
             record(tx, service, call, attempt, generation=agent.generation + 1)
             return secret
 
@@ -137,7 +137,7 @@ async def remove_rotation_secret(
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
             if agent.secret_mac is not None:
-                _replace_secret(tx, service, agent, None)
+                replace_secret(tx, service, agent, None)
                 record(tx, service, call, attempt, generation=agent.generation + 1)
 
         await service.store.write(remove)
@@ -186,17 +186,6 @@ def _changed_columns(changes: AgentChanges) -> dict[str, Any]:
         "rotation_period_days": changes.rotation_period_days,
     }
     return {column: value for column, value in columns.items() if value is not None}
-
-
-def _replace_secret(
-    tx: Transaction, service: Service, agent: Agent, secret: Credential | None
-) -> None:
-    tx.execute(
-        "replace_rotation_secret",
-        id=agent.id,
-        generation=agent.generation,
-        **secret_columns(service, secret),
-    )
 
 
 def _escape_like(text: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.pages import Page, before
-from keyturn.actions.record_audit import move_refusals_to_trail
 from keyturn.actions.service import Principal, Service
 from keyturn.core.audit_trail import Entry
 

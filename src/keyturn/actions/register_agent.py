@@ -1,5 +1,6 @@
 """An agent comes into being: it registers itself, or a developer creates it."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from keyturn.actions.authenticate import find_token
 from keyturn.actions.find_agent import confirm
 from keyturn.actions.issue_credentials import Pair, new_pair, pair_columns
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
+from keyturn.actions.recover import Recoverable, replay
 from keyturn.actions.service import Call, Principal, Service
 from keyturn.actions.take_attempt import take_attempt, take_own_attempt
 from keyturn.core.agent import (
@@ -16,8 +18,16 @@ from keyturn.core.agent import (
     clean_name,
 )
 from keyturn.core.audit_trail import Action, Actor
-from keyturn.core.credential import Kind
-from keyturn.core.errors import InvalidEnrolmentToken, RegistrationClosed, TooManyRegistrations
+from keyturn.core.credential import Credential, Kind
+from keyturn.core.errors import (
+    InvalidEnrolmentToken,
+    InvalidIdempotencyKey,
+    RegistrationClosed,
+    TooManyRegistrations,
+    Unavailable,
+)
+from keyturn.core.recovery import REGISTRATION_LIFETIME, length_prefixed
+from keyturn.core.rotation import idempotency_key
 from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
 
@@ -26,49 +36,124 @@ _EVERYBODY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A new agent and the credentials that are shown once."""
+    """A new agent and the credentials that are shown once, or again where it is `replayed`."""
 
     agent_id: str
     developer_id: str
     name: str
     pair: Pair
     credit_balance: int = STARTER_CREDITS
+    replayed: bool = False
 
 
-async def register_agent(
-    service: Service, call: Call, name: str | None, enrolment_token: str | None
-) -> Registered:
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What an agent sends to register itself."""
+
+    name: str | None = None
+    enrolment_token: str | None = None
+    idempotency_key: str | None = None
+
+
+class _Twin(Exception):
+    """Another process has answered the same request meanwhile."""
+
+
+async def register_agent(service: Service, call: Call, asked: Application) -> Registered:
     """An agent registers itself.
 
     Raises:
         InvalidRequest: the name.
+        InvalidIdempotencyKey
+        TooManyReplays: the same registration was repeated over 20 times within an hour.
         TooManyRegistrations: from this address, or for the installation.
         InvalidEnrolmentToken: one was sent that is not good, or none where one is required.
         RegistrationClosed
     """
-    cleaned = None if name is None else clean_name(name)
+    cleaned = None if asked.name is None else clean_name(asked.name)
+    request = _recoverable(service, call, asked)
     async with refusals_recorded(service, call, Action.AGENT_REGISTERED):
-        if not await take_own_attempt(service, service.policy.registration_limit, call):
-            raise TooManyRegistrations
-        token = _enrolment(service, enrolment_token)
-        verdict = await take_attempt(service, service.policy.registration_total, _EVERYBODY)
-        if not verdict.allowed:
-            call.verdict = verdict
-            raise TooManyRegistrations
-        developer_id = (token.developer_id if token else None) or BUILT_IN_OWNER
-        new = _new_agent(service, developer_id, cleaned, with_secret=True)
-
-        def register(tx: Transaction) -> Registered:
-            if token and not tx.execute("spend_token", id=token.id, now=service.now()):
-                raise InvalidEnrolmentToken
-            _add(tx, service, new, self_registered=True)
-            attempt = Attempt(
-                Action.AGENT_REGISTERED, Actor("agent", new.agent_id), new.agent_id, developer_id
+        if request is None:
+            return await _register(service, call, asked, cleaned, None)
+        async with request.in_turn():
+            return await _replay(service, call, request) or await _register_or_replay(
+                service, call, asked, cleaned, request
             )
-            record(tx, service, call, attempt, **({"enrolmentTokenId": token.id} if token else {}))
-            return new
 
-        return await service.store.write(register)
+
+async def _register_or_replay(
+    service: Service, call: Call, asked: Application, name: str | None, request: Recoverable
+) -> Registered:
+    try:
+        return await _register(service, call, asked, name, request)
+    except (InvalidEnrolmentToken, TooManyRegistrations, _Twin) as refusal:
+        # A twin in another process may have had the last place, and the answer wanted here.
+        if replayed := await _replay(service, call, request):
+            return replayed
+        if isinstance(refusal, _Twin):
+            raise Unavailable("a twin was answered, and its answer is gone") from refusal
+        raise
+
+
+async def _register(
+    service: Service,
+    call: Call,
+    asked: Application,
+    name: str | None,
+    request: Recoverable | None,
+) -> Registered:
+    if not await take_own_attempt(service, service.policy.registration_limit, call):
+        raise TooManyRegistrations
+    token = _enrolment(service, asked.enrolment_token)
+    verdict = await take_attempt(service, service.policy.registration_total, _EVERYBODY)
+    if not verdict.allowed:
+        call.verdict = verdict
+        raise TooManyRegistrations
+    developer_id = (token.developer_id if token else None) or BUILT_IN_OWNER
+    new = _new_agent(service, developer_id, name, with_secret=True)
+
+    def register(tx: Transaction) -> Registered:
+        if request is not None and request.find(tx):
+            raise _Twin
+        if token and not tx.execute("spend_token", id=token.id, now=service.now()):
+            raise InvalidEnrolmentToken
+        _add(tx, service, new, self_registered=True)
+        if request is not None:
+            request.keep(tx, new.agent_id, 1, _encode(new), REGISTRATION_LIFETIME)
+        attempt = Attempt(
+            Action.AGENT_REGISTERED, Actor("agent", new.agent_id), new.agent_id, developer_id
+        )
+        record(tx, service, call, attempt, **({"enrolmentTokenId": token.id} if token else {}))
+        return new
+
+    return await service.store.write(register)
+
+
+def _recoverable(service: Service, call: Call, asked: Application) -> Recoverable | None:
+    """How a repeat of this registration is known: by its idempotency key, body and address."""
+    if asked.idempotency_key is None:
+        return None
+    key = idempotency_key(asked.idempotency_key)
+    if key is None:
+        raise InvalidIdempotencyKey
+    body = json.dumps([asked.name, asked.enrolment_token])
+    proof = [b"registration", key.encode(), body.encode(), call.address.bucket.encode()]
+    return Recoverable(service, service.keyring.candidates(length_prefixed(proof)), proof)
+
+
+async def _replay(service: Service, call: Call, request: Recoverable) -> Registered | None:
+    opened = await replay(service, call, request, Action.AGENT_REGISTRATION_REPLAYED)
+    if opened is None:
+        return None
+    developer_id, name, key, secret, credit_balance = json.loads(opened.answer)
+    pair = Pair(Credential(Kind.API_KEY, key), Credential(Kind.ROTATION_SECRET, secret))
+    return Registered(opened.agent_id, developer_id, name, pair, credit_balance, replayed=True)
+
+
+def _encode(new: Registered) -> bytes:
+    secret = new.pair.rotation_secret.reveal() if new.pair.rotation_secret else None
+    key = new.pair.api_key.reveal()
+    return json.dumps([new.developer_id, new.name, key, secret, new.credit_balance]).encode()
 
 
 async def create_agent(

@@ -4,14 +4,22 @@ from dataclasses import replace
 
 from keyturn.actions.find_agent import own_agent
 from keyturn.actions.issue_credentials import Issued, new_pair, swap
+from keyturn.actions.notice_reuse import notice_reuse
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.rotate_credentials import PairProof, Presented, refuse
 from keyturn.actions.service import REVOCATION_LIMIT, Call, Principal, Service
 from keyturn.actions.take_attempt import take_own_attempt
+from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
-from keyturn.core.errors import AgentActive, TooManyAttempts
+from keyturn.core.errors import AgentActive, InvalidCredentials, TooManyAttempts
 from keyturn.core.rotation import REVOCATION_ROWS
 from keyturn.storage.store import Transaction
+
+
+def end_agent(tx: Transaction, agent: Agent) -> bool:
+    """Revoke it, and the last answer with new credentials too; whether it was not revoked yet."""
+    tx.execute("end_receipt", agent_id=agent.id, generation=agent.generation)
+    return tx.execute("revoke_agent", id=agent.id) == 1
 
 
 async def revoke_self(service: Service, call: Call, presented: Presented) -> str:
@@ -26,16 +34,20 @@ async def revoke_self(service: Service, call: Call, presented: Presented) -> str
         if not await take_own_attempt(service, REVOCATION_LIMIT, call):
             raise TooManyAttempts
         prove = PairProof(service, presented, attempt, REVOCATION_ROWS)
-        service.store.read(prove)
 
         def revoke(tx: Transaction) -> str:
             agent = prove(tx)
-            tx.execute("revoke_agent", id=agent.id)
+            end_agent(tx, agent)
             tx.execute("note_agent_used", id=agent.id, at=service.now())
             record(tx, service, call, replace(attempt, actor=Actor("agent", agent.id)))
             return agent.id
 
-        return await service.store.write(revoke)
+        try:
+            service.store.read(prove)
+            return await service.store.write(revoke)
+        except InvalidCredentials:
+            notice_reuse(service, call, prove.shown)
+            raise
 
 
 async def revoke_for_developer(
@@ -52,7 +64,7 @@ async def revoke_for_developer(
             agent = own_agent(tx, principal, agent_id)
             attempt = Attempt(Action.AGENT_REVOKED, principal.actor)
             attempt.names(agent)
-            if tx.execute("revoke_agent", id=agent.id):
+            if end_agent(tx, agent):
                 record(tx, service, call, attempt, **({"reason": reason} if reason else {}))
             return agent.id
 

@@ -1,18 +1,28 @@
 """Rotation: an agent's API key and rotation secret are replaced together, in one transaction."""
 
+import json
 from dataclasses import dataclass, replace
 from typing import cast
 
 from keyturn.actions.find_agent import agent_by_key, own_agent
-from keyturn.actions.issue_credentials import Issued, new_pair, swap
+from keyturn.actions.issue_credentials import Issued, Pair, new_pair, swap
+from keyturn.actions.notice_reuse import idempotency_key_was_used, notice_reuse
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
+from keyturn.actions.recover import Opened, Recoverable, replay
+from keyturn.actions.retire_credentials import Shown
 from keyturn.actions.service import Call, Principal, Service
-from keyturn.actions.take_attempt import take_own_attempt
+from keyturn.actions.take_attempt import give_attempt_back, take_own_attempt
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
 from keyturn.core.credential import Credential, Kind
-from keyturn.core.errors import AgentIsRevoked, TooManyRotationAttempts
-from keyturn.core.rotation import ROTATION_ROWS, Facts, Row, bearer_token, idempotency_key, refusal
+from keyturn.core.errors import (
+    AgentIsRevoked,
+    InvalidCredentials,
+    KeyturnError,
+    TooManyRotationAttempts,
+)
+from keyturn.core.recovery import ROTATION_LIFETIME
+from keyturn.core.rotation import ROTATION_ROWS, Facts, Row, bearer_token, decide, idempotency_key
 from keyturn.storage.store import Transaction
 
 
@@ -36,7 +46,7 @@ class Presented:
 
 
 async def rotate_own_credentials(service: Service, call: Call, presented: Presented) -> Issued:
-    """Section 3 of the contract: both current credentials for a new pair.
+    """Sections 3 and 4 of the contract: both current credentials for a new pair.
 
     Raises:
         KeyturnError: the first row of the decision table that applies.
@@ -44,22 +54,69 @@ async def rotate_own_credentials(service: Service, call: Call, presented: Presen
     """
     refuse(ROTATION_ROWS, presented.facts, service)
     async with refusals_recorded(service, call, Action.CREDENTIAL_ROTATION_REFUSED) as attempt:
-        allowed = await take_own_attempt(service, service.policy.rotation_limit, call)
-        facts = replace(presented.facts, attempt_allowed=allowed)
-        refuse(ROTATION_ROWS, facts, service)
         prove = PairProof(service, presented, attempt, ROTATION_ROWS)
+        request = recoverable_rotation(service, prove.shown)
+        if request is None:
+            return await _rotate(service, call, prove, None)
+        async with request.in_turn():
+            replayed = await _replay(service, call, request)
+            return replayed or await _rotate(service, call, prove, request)
+
+
+async def _rotate(
+    service: Service, call: Call, prove: "PairProof", request: Recoverable | None
+) -> Issued:
+    allowed = await take_own_attempt(service, service.policy.rotation_limit, call)
+    refuse(ROTATION_ROWS, Facts(attempt_allowed=allowed), service)
+    try:
         service.store.read(prove)
         pair = new_pair(service)
 
         def rotate(tx: Transaction) -> Issued:
             # Proven again: another rotation may have come between.
             agent = prove(tx)
-            if not swap(tx, service, agent, pair, used_at=service.now()):
-                refuse(ROTATION_ROWS, replace(facts, still_current=False), service)
+            if not swap(tx, service, agent, pair, prove.shown):
+                refuse(ROTATION_ROWS, Facts(still_current=False), service)
+            issued = Issued(agent.id, agent.name, pair)
+            if request is not None:
+                request.keep(tx, agent.id, agent.generation + 1, _encode(issued), ROTATION_LIFETIME)
             _record_rotation(tx, service, call, agent, Actor("agent", agent.id))
-            return Issued(agent.id, agent.name, pair)
+            return issued
 
         return await service.store.write(rotate)
+    except InvalidCredentials:
+        # Row 9: a twin in another process may have had the answer that this request wants.
+        if request is not None and (replayed := await _replay(service, call, request)):
+            await give_attempt_back(service, service.policy.rotation_limit, call)
+            return replayed
+        notice_reuse(service, call, prove.shown)
+        raise
+
+
+async def _replay(service: Service, call: Call, request: Recoverable) -> Issued | None:
+    opened = await replay(service, call, request, Action.CREDENTIAL_ROTATION_REPLAYED)
+    return _decode(opened) if opened else None
+
+
+def recoverable_rotation(service: Service, shown: Shown) -> Recoverable | None:
+    """How a repeat of this rotation is known; None where it can't be repeated."""
+    if shown.key is None or shown.secret is None or shown.idempotency_key is None:
+        return None
+    proof = [shown.key.reveal(), shown.secret.reveal(), shown.idempotency_key]
+    lookups = service.keyring.candidates(shown.key)
+    return Recoverable(service, lookups, [part.encode() for part in proof])
+
+
+def _encode(issued: Issued) -> bytes:
+    pair = issued.pair
+    secret = pair.rotation_secret.reveal() if pair.rotation_secret else None
+    return json.dumps([issued.agent_name, pair.api_key.reveal(), secret]).encode()
+
+
+def _decode(opened: Opened) -> Issued:
+    name, key, secret = json.loads(opened.answer)
+    pair = Pair(Credential(Kind.API_KEY, key), Credential(Kind.ROTATION_SECRET, secret))
+    return Issued(opened.agent_id, name, pair, replayed=True)
 
 
 async def rotate_for_developer(
@@ -97,8 +154,11 @@ class PairProof:
         self._service = service
         self._attempt = attempt
         self._rows = rows
-        self._key = service.parse(bearer_token(presented.authorization), Kind.API_KEY)
-        self._secret = service.parse(presented.rotation_secret, Kind.ROTATION_SECRET)
+        self.shown = Shown(
+            service.parse(bearer_token(presented.authorization), Kind.API_KEY),
+            service.parse(presented.rotation_secret, Kind.ROTATION_SECRET),
+            idempotency_key(presented.idempotency_key or ""),
+        )
 
     def __call__(self, tx: Transaction) -> Agent:
         """The agent.
@@ -106,10 +166,14 @@ class PairProof:
         Raises:
             KeyturnError: the first row that applies.
         """
-        agent = agent_by_key(tx, self._service, self._key)
+        agent = agent_by_key(tx, self._service, self.shown.key)
         if agent is not None:
             self._attempt.names(agent)
-        refuse(self._rows, pair_facts(self._service, agent, self._secret), self._service)
+        facts = pair_facts(self._service, agent, self.shown.secret)
+        if agent is not None and facts.secret_matches and self.shown.idempotency_key is not None:
+            used = idempotency_key_was_used(tx, self._service, agent, self.shown.idempotency_key)
+            facts = replace(facts, idempotency_key_used=used)
+        refuse(self._rows, facts, self._service)
         return cast(Agent, agent)  # Row 5 has refused the request where there is none.
 
 
@@ -131,13 +195,13 @@ def pair_facts(service: Service, agent: Agent | None, secret: Credential | None)
 
 
 def refuse(rows: tuple[Row, ...], facts: Facts, service: Service) -> None:
-    """Raise the first row's answer that applies, if one does."""
-    error = refusal(rows, facts)
-    if error is TooManyRotationAttempts:
+    """Raise the first row's answer that applies, if it is a refusal."""
+    outcome = decide(rows, facts)
+    if outcome is TooManyRotationAttempts:
         limit = service.policy.rotation_limit
         raise TooManyRotationAttempts(limit.quota, limit.window_seconds)
-    if error is not None:
-        raise error
+    if outcome is not None and issubclass(outcome, KeyturnError):
+        raise outcome
 
 
 def _record_rotation(

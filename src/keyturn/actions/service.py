@@ -1,11 +1,13 @@
 """What every action needs: the stores, the keys, the rules of this installation, and the call."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 from uuid import UUID
+from weakref import WeakValueDictionary
 
-from keyturn.core.audit_trail import Actor
+from keyturn.core.audit_trail import Actor, Entry, Refusal
 from keyturn.core.client_address import ClientAddress
 from keyturn.core.credential import Credential, Kind, RandomBytes
 from keyturn.core.keyed_hash import Keyring, Mac
@@ -18,6 +20,8 @@ Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970 UTC."""
 
 REVOCATION_LIMIT = Limit("revocation", 10, 900)
+REPLAY_LIMIT = Limit("replay", 20, 3600)
+"""Of one agent; contract, section 3, row 3b."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Policy:
     registration_limit: Limit
     registration_total: Limit
     audit_retention_days: int
+    retired_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +45,48 @@ class Move:
     new: Mac
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """When a credential was last accepted; `generation` where it was an agent's API key."""
+
+    at: int
+    generation: int | None
+
+
 class Uses:
     """Accepted credentials since the last write: when, and which are under an older server key.
 
-    It is emptied by a batched write off the requests' path; a crash loses about a second of it.
+    It is emptied by a batched write off the requests' path; a crash loses about half a second.
     """
 
     def __init__(self) -> None:
-        self.times: dict[tuple[Table, str], int] = {}
+        self.last: dict[tuple[Table, str], Use] = {}
         self.moves: dict[tuple[Table, str], Move] = {}
 
-    def take(self) -> tuple[dict[tuple[Table, str], int], dict[tuple[Table, str], Move]]:
+    def take(self) -> tuple[dict[tuple[Table, str], Use], dict[tuple[Table, str], Move]]:
         """All of it; what is noted from now on belongs to the next batch."""
-        taken = self.times, self.moves
-        self.times, self.moves = {}, {}
+        taken = self.last, self.moves
+        self.last, self.moves = {}, {}
         return taken
+
+
+class Reuses:
+    """Retired credentials that came back since the last write, each with how often."""
+
+    def __init__(self) -> None:
+        self._noticed: dict[tuple[str, str | None], Refusal] = {}
+
+    def add(self, refusal: Refusal) -> None:
+        """Note it; what is counted together takes one place, however often it comes."""
+        key = refusal.reason, refusal.bucket
+        first = self._noticed.get(key)
+        times = refusal.times + (first.times if first else 0)
+        self._noticed[key] = replace(first or refusal, times=times)
+
+    def take(self) -> list[Refusal]:
+        """All of them; what is noticed from now on belongs to the next batch."""
+        taken, self._noticed = self._noticed, {}
+        return list(taken.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +94,8 @@ class Service:
     """One running installation.
 
     `limits` is a store of its own, so that attempts never wait for the credentials' writer nor
-    keep it waiting.
+    keep it waiting. `report_reuse` is told of every entry of a reuse. `turns` has a lock for
+    each recoverable request that is being answered.
     """
 
     store: Store
@@ -71,7 +104,10 @@ class Service:
     policy: Policy
     now: Clock
     random_bytes: RandomBytes
-    uses: Uses
+    report_reuse: Callable[[Entry], None] = lambda _entry: None
+    uses: Uses = field(default_factory=Uses)
+    reuses: Reuses = field(default_factory=Reuses)
+    turns: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def new_id(self) -> str:
         return str(UUID(bytes=self.random_bytes(16), version=4))

@@ -1,5 +1,7 @@
 """Takes one attempt from a sliding window, atomically over all processes."""
 
+from dataclasses import replace
+
 from keyturn.actions.service import Call, Service
 from keyturn.core.rate_limit import Counted, Limit, Verdict, judge
 from keyturn.storage.store import Transaction
@@ -36,3 +38,11 @@ async def take_own_attempt(service: Service, limit: Limit, call: Call) -> bool:
     """Count this attempt for the caller's address, and leave the verdict in the call."""
     call.verdict = await take_attempt(service, limit, call.address.bucket)
     return call.verdict.allowed
+
+
+async def give_attempt_back(service: Service, limit: Limit, call: Call) -> None:
+    """Undo `take_own_attempt`: what the attempt was for had been done already."""
+    key = f"{limit.name} {call.address.bucket}"
+    await service.limits.write(lambda tx: tx.execute("forget_newest_attempt", bucket=key))
+    if call.verdict is not None:
+        call.verdict = replace(call.verdict, remaining=call.verdict.remaining + 1)

@@ -65,7 +65,7 @@ async def _developer(on: On, request: Request) -> Principal:
 
 
 async def _agent(on: On, request: Request) -> Agent:
-    return authenticate_agent(on.service, request.headers.get("authorization"))
+    return authenticate_agent(on.service, on.call, request.headers.get("authorization"))
 
 
 AgentId = Annotated[str, Path(alias="agentId")]

@@ -64,6 +64,8 @@ STATUS: dict[type[KeyturnError], int] = {
     errors.BuiltInOwner: 409,
     errors.InsufficientCredits: 409,
     BodyTooLarge: 413,
+    errors.IdempotencyKeyReused: 422,
+    errors.TooManyReplays: 429,
     errors.TooManyRotationAttempts: 429,
     errors.TooManyAttempts: 429,
     errors.TooManyRegistrations: 429,

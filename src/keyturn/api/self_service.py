@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header
+from fastapi import APIRouter, Body, Header, Response
 
-from keyturn.actions.register_agent import register_agent
+from keyturn.actions.register_agent import Application, register_agent
 from keyturn.actions.revoke_agent import revoke_self
 from keyturn.actions.rotate_credentials import Presented, rotate_own_credentials
 from keyturn.api.answers import AgentState, NewAgent, OwnAgent, Rotated
@@ -12,6 +12,7 @@ from keyturn.api.context import ByAgent, On, for_agents, public
 from keyturn.api.requests import RegistrationRequest, RotationRequest
 from keyturn.core.errors import (
     AgentQuarantined,
+    IdempotencyKeyReused,
     InvalidEnrolmentToken,
     InvalidIdempotencyKey,
     NoRotationSecret,
@@ -19,9 +20,10 @@ from keyturn.core.errors import (
     RotationSecretRequired,
     TooManyAttempts,
     TooManyRegistrations,
+    TooManyReplays,
     TooManyRotationAttempts,
 )
-from keyturn.wire import REGISTER, REVOKE_SELF, ROTATE_SELF, SELF
+from keyturn.wire import IDEMPOTENCY_REPLAYED, REGISTER, REVOKE_SELF, ROTATE_SELF, SELF
 
 router = APIRouter(tags=["Agents themselves"])
 
@@ -52,17 +54,30 @@ def _both_credentials(*refusals: Any) -> dict[str, Any]:
 @router.post(
     ROTATE_SELF,
     summary="Rotate your own API key and rotation secret",
-    **_both_credentials(InvalidIdempotencyKey, TooManyRotationAttempts, AgentQuarantined),
+    **_both_credentials(
+        InvalidIdempotencyKey,
+        TooManyReplays,
+        TooManyRotationAttempts,
+        AgentQuarantined,
+        IdempotencyKeyReused,
+    ),
 )
 async def rotate_self(
     on: On,
+    response: Response,
     authorization: Authorization = None,
     idempotency_key: IdempotencyKey = None,
     body: Secret = None,
 ) -> Rotated:
-    """Both current credentials die, and both new ones are in the answer: save them first."""
+    """Both current credentials die, and both new ones are in the answer: save them first.
+
+    With an `Idempotency-Key` the same request can be repeated until its answer has arrived: until
+    the new API key is first used, it gets the same answer again.
+    """
     presented = Presented(authorization, secret_of(body), idempotency_key)
-    return Rotated.of(await rotate_own_credentials(on.service, on.call, presented))
+    issued = await rotate_own_credentials(on.service, on.call, presented)
+    _mark(response, replayed=issued.replayed)
+    return Rotated.of(issued)
 
 
 @router.post(
@@ -88,12 +103,35 @@ async def show_self(agent: ByAgent) -> OwnAgent:
     REGISTER,
     status_code=201,
     summary="Register an agent",
-    **public(InvalidEnrolmentToken, RegistrationClosed, TooManyRegistrations),
+    **public(
+        InvalidIdempotencyKey,
+        InvalidEnrolmentToken,
+        RegistrationClosed,
+        TooManyReplays,
+        TooManyRegistrations,
+    ),
 )
-async def register(on: On, body: RegistrationRequest | None = None) -> NewAgent:
-    """A new agent with its credentials, which are shown this once."""
+async def register(
+    on: On,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+    body: RegistrationRequest | None = None,
+) -> NewAgent:
+    """A new agent with its credentials, which are shown this once.
+
+    With an `Idempotency-Key` the same request gets the same answer again, from the same address
+    within 15 minutes and until the API key is first used.
+    """
     asked = body or RegistrationRequest()
-    return NewAgent.of(await register_agent(on.service, on.call, asked.name, asked.enrolment_token))
+    application = Application(asked.name, asked.enrolment_token, idempotency_key)
+    new = await register_agent(on.service, on.call, application)
+    _mark(response, replayed=new.replayed)
+    return NewAgent.of(new)
+
+
+def _mark(response: Response, *, replayed: bool) -> None:
+    if replayed:
+        response.headers[IDEMPOTENCY_REPLAYED] = "true"
 
 
 def secret_of(body: Any) -> str | None:

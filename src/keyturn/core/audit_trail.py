@@ -19,7 +19,9 @@ TALLY_WINDOW = 15 * 60_000
 ENTRIES_A_SECOND = 10
 EVERYWHERE = "*"
 """The bucket of counts past the cap, which keep no address."""
-_DEVELOPER = "developer "
+DEVELOPER = "developer"
+REUSE = "reuse"
+"""How a bucket begins that counts uses of one retired credential: then agent and developer."""
 
 _COUNTS = UUID("5f2b1f0e-6f0c-4a53-9d6e-0b7f3a1c9d24")
 
@@ -31,6 +33,7 @@ class Action(StrEnum):
     """Everything that the trail can say has happened, or was refused."""
 
     AGENT_REGISTERED = "agent.registered"
+    AGENT_REGISTRATION_REPLAYED = "agent.registration_replayed"
     AGENT_CREATED = "agent.created"
     AGENT_UPDATED = "agent.updated"
     AGENT_REVOKED = "agent.revoked"
@@ -38,6 +41,8 @@ class Action(StrEnum):
     AGENT_DELETED = "agent.deleted"
     CREDENTIAL_ROTATED = "credential.rotated"
     CREDENTIAL_ROTATION_REFUSED = "credential.rotation_refused"
+    CREDENTIAL_ROTATION_REPLAYED = "credential.rotation_replayed"
+    CREDENTIAL_REUSED = "credential.reused"
     ROTATION_SECRET_CONFIGURED = "rotation_secret.configured"
     ROTATION_SECRET_REMOVED = "rotation_secret.removed"
     CREDITS_CHANGED = "credits.changed"
@@ -89,10 +94,15 @@ _ENTRY_COLUMNS = tuple(member.name for member in fields(Entry))
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal as it happened. `bucket` is set where refusals like it are counted."""
+    """A refusal as it happened. `bucket` is set where refusals like it are counted.
+
+    `reason` tells apart what is counted in one bucket; `times` is how often it happened.
+    """
 
     entry: Entry
+    reason: str
     bucket: str | None
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,7 @@ class Folded:
 
 def bucket_of(developer_id: str | None, address_bucket: str) -> str:
     """Where refusals that name no agent are counted: by developer if known, else by address."""
-    return f"{_DEVELOPER}{developer_id}" if developer_id else address_bucket
+    return f"{DEVELOPER} {developer_id}" if developer_id else address_bucket
 
 
 TallyKey = tuple[str, str, str]
@@ -137,16 +147,18 @@ def fold(refusals: Iterable[Refusal], tallies: Iterable[Tally], now: int, allowa
         if refusal.bucket is None:
             entries.append(refusal.entry)
             continue
-        key = (refusal.entry.action, str(refusal.entry.details["reason"]), refusal.bucket)
-        if key not in standing and allowance > 0:
-            allowance -= 1
+        key = (refusal.entry.action, refusal.reason, refusal.bucket)
+        times = refusal.times
+        names_agent = refusal.entry.agent_id is not None
+        if key not in standing and (names_agent or allowance > 0):
+            allowance -= not names_agent
             entries.append(refusal.entry)
             standing[key] = Tally(*key, opened_at=refusal.entry.at, count=0)
-            continue
+            times -= 1
         if key not in standing:
             key = (*key[:2], EVERYWHERE)
         counted = standing.get(key) or Tally(*key, opened_at=refusal.entry.at, count=0)
-        standing[key] = replace(counted, count=counted.count + 1)
+        standing[key] = replace(counted, count=counted.count + times)
     ended = [tally for tally in closing.ended if _key(tally) not in standing]
     return Folded(entries, list(standing.values()), ended)
 
@@ -173,25 +185,34 @@ def _key(tally: Tally) -> TallyKey:
 
 
 def _count_entry(tally: Tally) -> Entry:
-    by_developer = tally.bucket.startswith(_DEVELOPER)
-    developer_id = tally.bucket.removeprefix(_DEVELOPER) if by_developer else None
+    agent_id, developer_id, address = _whose(tally.bucket)
     return Entry(
         # One window of one tally has one id, so that writing its count twice changes nothing.
         id=str(uuid5(_COUNTS, f"{tally.action} {tally.reason} {tally.bucket} {tally.opened_at}")),
         at=tally.opened_at + TALLY_WINDOW,
-        actor_kind="developer" if by_developer else ANONYMOUS.kind,
-        actor_id=developer_id,
+        actor_kind="developer" if developer_id and not agent_id else ANONYMOUS.kind,
+        actor_id=None if agent_id else developer_id,
         action=tally.action,
         outcome="refused",
-        agent_id=None,
+        agent_id=agent_id,
         developer_id=developer_id,
-        address=None if by_developer or tally.bucket == EVERYWHERE else tally.bucket,
+        address=address,
         user_agent=None,
         request_id=None,
         details={
-            "reason": tally.reason,
+            "severity" if agent_id else "reason": tally.reason,
             "count": tally.count,
             "from": rfc3339(tally.opened_at),
             "to": rfc3339(tally.opened_at + TALLY_WINDOW),
         },
     )
+
+
+def _whose(bucket: str) -> tuple[str | None, str | None, str | None]:
+    """The agent, the developer and the address that a bucket counts for."""
+    kind, *names = bucket.split(" ")
+    if kind == REUSE:
+        return names[0], names[1], None
+    if kind == DEVELOPER:
+        return None, names[0], None
+    return None, None, None if bucket == EVERYWHERE else bucket

@@ -35,6 +35,13 @@ class InvalidIdempotencyKey(KeyturnError):
     detail = "Idempotency-Key must be 22 to 255 visible ASCII characters"
 
 
+class IdempotencyKeyReused(KeyturnError):
+    """The idempotency key of an earlier rotation came with the current pair."""
+
+    code = "idempotency_key_reused"
+    detail = "Idempotency-Key belongs to an earlier rotation: use a new one"
+
+
 class InvalidCredentials(KeyturnError):
     """The API key or the rotation secret is wrong; which one is not told."""
 
@@ -143,6 +150,11 @@ class TooManyRotationAttempts(KeyturnError):
 class TooManyAttempts(KeyturnError):
     code = "too_many_attempts"
     detail = "Too many attempts from this address"
+
+
+class TooManyReplays(KeyturnError):
+    code = "too_many_replays"
+    detail = "Too many repeats of one request: save its answer, and use the new credentials"
 
 
 class TooManyRegistrations(KeyturnError):

@@ -58,13 +58,17 @@ class Keyring:
         self.keys = tuple(keys)
         self.current = self.keys[0]
 
-    def mac(self, credential: Credential) -> Mac:
-        """The credential's keyed hash under the current server key."""
-        return _mac(self.current, credential)
+    def mac(self, secret: Credential | bytes) -> Mac:
+        """The keyed hash of a credential, or of other bytes, under the current server key."""
+        return _mac(self.current, secret)
 
-    def candidates(self, credential: Credential) -> list[Mac]:
-        """The credential's keyed hashes under every server key, the current one first."""
-        return [_mac(key, credential) for key in self.keys]
+    def candidates(self, secret: Credential | bytes) -> list[Mac]:
+        """The keyed hashes under every server key, the current one first."""
+        return [_mac(key, secret) for key in self.keys]
+
+    def secret(self, server_key: str) -> bytes | None:
+        """The server key of this id, to derive other keys from; None where there is none."""
+        return next((key.secret for key in self.keys if key.id == server_key), None)
 
     def matches(self, credential: Credential, server_key: str, digest: bytes) -> bool:
         """Whether the kept keyed hash is this credential's, compared in constant time."""
@@ -105,5 +109,6 @@ def _parse_server_key(entry: str, place: int) -> ServerKey:
     return ServerKey(identifier, secret)
 
 
-def _mac(key: ServerKey, credential: Credential) -> Mac:
-    return Mac(key.id, hmac.digest(key.secret, credential.reveal().encode(), "sha256"))
+def _mac(key: ServerKey, secret: Credential | bytes) -> Mac:
+    message = secret if isinstance(secret, bytes) else secret.reveal().encode()
+    return Mac(key.id, hmac.digest(key.secret, message, "sha256"))

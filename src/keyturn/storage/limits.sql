@@ -9,6 +9,11 @@ SELECT count(*), min(at) FROM (
 -- name: add_attempt
 INSERT INTO attempts (bucket, at, expires_at) VALUES (:bucket, :now, :expires_at)
 
+-- name: forget_newest_attempt
+DELETE FROM attempts WHERE rowid = (
+    SELECT rowid FROM attempts WHERE bucket = :bucket ORDER BY at DESC LIMIT 1
+)
+
 -- name: forget_attempts
 DELETE FROM attempts WHERE rowid IN (
     SELECT rowid FROM attempts WHERE expires_at <= :now LIMIT :limit
@@ -19,10 +24,11 @@ SELECT EXISTS (SELECT 1 FROM refusals) OR EXISTS (SELECT 1 FROM outbox)
     OR EXISTS (SELECT 1 FROM tallies WHERE opened_at <= :opened_by OR opened_at > :now)
 
 -- name: add_refusal
-INSERT INTO refusals (action, reason, bucket, entry) VALUES (:action, :reason, :bucket, :entry)
+INSERT INTO refusals (action, reason, bucket, entry, times)
+VALUES (:action, :reason, :bucket, :entry, :times)
 
 -- name: refusals
-SELECT seq, bucket, entry FROM refusals ORDER BY seq LIMIT :limit
+SELECT seq, reason, bucket, entry, times FROM refusals ORDER BY seq LIMIT :limit
 
 -- name: forget_refusals
 DELETE FROM refusals WHERE seq <= :through

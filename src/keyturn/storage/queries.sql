@@ -19,6 +19,13 @@ SELECT count(*) FROM agents WHERE key_server_key = :id OR secret_server_key = :i
 -- name: count_tokens_under_server_key
 SELECT count(*) FROM tokens WHERE server_key = :id
 
+-- name: count_retired_under_server_key
+SELECT count(*) FROM retired
+WHERE key_server_key = :id OR secret_server_key = :id OR idempotency_server_key = :id
+
+-- name: count_receipts_under_server_key
+SELECT count(*) FROM receipts WHERE server_key = :id
+
 -- name: add_agent
 INSERT INTO agents (
     id, developer_id, name, status, generation, key_mac, key_server_key, key_last4,
@@ -64,6 +71,66 @@ UPDATE agents SET
     generation = generation + 1, secret_mac = :secret_mac, secret_server_key = :secret_server_key
 WHERE id = :id AND generation = :generation
 
+-- name: retire_credentials
+INSERT INTO retired (
+    agent_id, generation, key_mac, key_server_key, secret_mac, secret_server_key,
+    idempotency_mac, idempotency_server_key, retired_at, by_agent
+) VALUES (
+    :agent_id, :generation, :key_mac, :key_server_key, :secret_mac, :secret_server_key,
+    :idempotency_mac, :idempotency_server_key, :now, :by_agent
+)
+
+-- name: retired_by_key_or_newest
+SELECT retired.seq, retired.agent_id, retired.generation, retired.key_mac, retired.secret_mac,
+    retired.idempotency_mac, retired.retired_at, retired.by_agent,
+    agents.developer_id, agents.status, agents.generation, agents.on_reuse
+FROM retired JOIN agents ON agents.id = retired.agent_id
+WHERE retired.seq = coalesce(
+    (SELECT seq FROM retired WHERE key_mac = :mac), (SELECT max(seq) FROM retired)
+)
+
+-- name: retired_by_secret_or_newest
+SELECT retired.seq, retired.agent_id, retired.generation, retired.key_mac, retired.secret_mac,
+    retired.idempotency_mac, retired.retired_at, retired.by_agent,
+    agents.developer_id, agents.status, agents.generation, agents.on_reuse
+FROM retired JOIN agents ON agents.id = retired.agent_id
+WHERE retired.seq = coalesce(
+    (SELECT seq FROM retired WHERE secret_mac = :mac), (SELECT max(seq) FROM retired)
+)
+
+-- name: idempotency_key_was_used
+SELECT EXISTS (SELECT 1 FROM retired WHERE agent_id = :agent_id AND idempotency_mac = :mac)
+
+-- name: forget_retired_before
+DELETE FROM retired WHERE seq IN (
+    SELECT seq FROM (SELECT seq, retired_at FROM retired ORDER BY seq LIMIT :limit)
+    WHERE retired_at < :before
+)
+
+-- name: put_receipt
+INSERT INTO receipts (agent_id, generation, lookup, server_key, salt, sealed, expires_at)
+VALUES (:agent_id, :generation, :lookup, :server_key, :salt, :sealed, :expires_at)
+
+-- name: receipt_or_newest
+SELECT * FROM receipts
+WHERE rowid = coalesce(
+    (SELECT rowid FROM receipts WHERE lookup = :lookup), (SELECT max(rowid) FROM receipts)
+)
+
+-- name: receipt_stands
+SELECT EXISTS (SELECT 1 FROM receipts WHERE agent_id = :agent_id AND generation = :generation)
+
+-- name: end_receipt
+DELETE FROM receipts WHERE agent_id = :agent_id AND generation <= :generation
+
+-- name: receipts_expire
+SELECT EXISTS (SELECT 1 FROM receipts WHERE expires_at <= :now)
+
+-- name: expire_receipts
+DELETE FROM receipts WHERE rowid IN (
+    SELECT rowid FROM receipts WHERE expires_at <= :now LIMIT :limit
+)
+
 -- name: update_agent
 UPDATE agents SET
     name = :name, metadata = :metadata, on_reuse = :on_reuse,
@@ -72,6 +139,9 @@ WHERE id = :id
 
 -- name: revoke_agent
 UPDATE agents SET status = 'revoked' WHERE id = :id AND status <> 'revoked'
+
+-- name: quarantine_agent
+UPDATE agents SET status = 'quarantined' WHERE id = :id AND status = 'active'
 
 -- name: set_credit_balance
 UPDATE agents SET credit_balance = :credit_balance WHERE id = :id

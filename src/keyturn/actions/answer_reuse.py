@@ -1,0 +1,27 @@
+"""What follows when a retired pair comes back, as the agent's `onReuse` says."""
+
+from keyturn.actions.record_audit import Attempt, record
+from keyturn.actions.revoke_agent import end_agent
+from keyturn.actions.service import Call, Service
+from keyturn.core.agent import Agent
+from keyturn.core.audit_trail import SYSTEM, Action, Entry
+from keyturn.core.reuse import consequence
+from keyturn.storage.store import Transaction
+
+
+def answer_reuse(tx: Transaction, service: Service, entry: Entry) -> None:
+    """Quarantine or revoke the agent that this entry of a reuse is about, where that follows."""
+    agent = tx.one(Agent, "agent_by_id", id=entry.agent_id)
+    if agent is None:
+        return
+    status = consequence(entry.details["severity"], agent.on_reuse, agent.status)
+    if status == "revoked":
+        end_agent(tx, agent)
+        attempt = Attempt(Action.AGENT_REVOKED, SYSTEM)
+    elif status == "quarantined":
+        tx.execute("quarantine_agent", id=agent.id)
+        attempt = Attempt(Action.AGENT_UPDATED, SYSTEM)
+    else:
+        return
+    attempt.names(agent)
+    record(tx, service, Call.local(), attempt, status=status, reason="reuse", reuse=entry.id)

@@ -1,0 +1,81 @@
+"""Retired credentials that show up again: noticed on the way, recorded and answered off it.
+
+What is noticed waits in memory for the next round of housekeeping, which brings it into the
+trail; a crash loses about half a second of it.
+"""
+
+from typing import Literal
+
+from keyturn.actions.record_audit import Attempt, make_entry
+from keyturn.actions.retire_credentials import Shown, idempotency_message
+from keyturn.actions.service import Call, Service
+from keyturn.core.agent import Agent
+from keyturn.core.audit_trail import Action, Refusal
+from keyturn.core.credential import Credential
+from keyturn.core.instant import rfc3339
+from keyturn.core.reuse import Retired, grade, reuse_bucket
+from keyturn.storage.store import Transaction
+
+Shape = Literal["pair", "api_key", "rotation_secret"]
+
+
+def notice_reuse(service: Service, call: Call, shown: Shown) -> None:
+    """Note what of this was replaced once. It costs the same if nothing was."""
+    now = service.now()
+    for retired, credential in service.store.read(lambda tx: _find_retired(tx, service, shown)):
+        severity = grade(
+            retired,
+            whole_pair=credential == "pair",
+            same_idempotency_key=_is_its_idempotency_key(service, retired, shown.idempotency_key),
+            now=now,
+        )
+        attempt = Attempt(
+            Action.CREDENTIAL_REUSED,
+            agent_id=retired.agent_id,
+            developer_id=retired.developer_id,
+        )
+        details = {
+            "severity": severity,
+            "credential": credential,
+            "generation": retired.generation,
+            "retiredAt": rfc3339(retired.retired_at),
+            "retiredBy": "agent" if retired.by_agent else "developer",
+        }
+        entry = make_entry(service, call, attempt, details, outcome="refused")
+        service.reuses.add(Refusal(entry, severity, reuse_bucket(retired)))
+
+
+def idempotency_key_was_used(
+    tx: Transaction, service: Service, agent: Agent, idempotency_key: str
+) -> bool:
+    """Whether an earlier rotation of this agent had this idempotency key."""
+    return any(
+        tx.one(bool, "idempotency_key_was_used", agent_id=agent.id, mac=mac.digest)
+        for mac in service.keyring.candidates(idempotency_message(idempotency_key))
+    )
+
+
+def _find_retired(tx: Transaction, service: Service, shown: Shown) -> list[tuple[Retired, Shape]]:
+    by_key = _look_up(tx, service, shown.key, "retired_by_key_or_newest", "key_mac")
+    by_secret = _look_up(tx, service, shown.secret, "retired_by_secret_or_newest", "secret_mac")
+    if by_key and by_secret and by_key.seq == by_secret.seq:
+        return [(by_key, "pair")]
+    alone: list[tuple[Retired | None, Shape]] = [
+        (by_key, "api_key"),
+        (by_secret, "rotation_secret"),
+    ]
+    return [(retired, credential) for retired, credential in alone if retired]
+
+
+def _look_up(
+    tx: Transaction, service: Service, credential: Credential | None, query: str, column: str
+) -> Retired | None:
+    # As in `agent_by_key`: where nothing is found, another record is read and dropped.
+    candidates = service.keyring.candidates(credential) if credential else []
+    found = [(tx.one(Retired, query, mac=mac.digest), mac.digest) for mac in candidates]
+    return next((it for it, digest in found if it and getattr(it, column) == digest), None)
+
+
+def _is_its_idempotency_key(service: Service, retired: Retired, shown: str | None) -> bool:
+    macs = service.keyring.candidates(idempotency_message(shown)) if shown else []
+    return retired.idempotency_mac in [mac.digest for mac in macs]
