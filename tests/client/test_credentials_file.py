@@ -1,5 +1,6 @@
 """A credentials file that is not as it should be is refused, and left exactly as it is."""
 
+import fcntl
 import json
 import os
 import stat
@@ -282,15 +283,32 @@ def test_one_at_a_time_has_the_lock(tmp_path: Path) -> None:
     second.release()
 
 
-def test_a_lock_whose_file_was_removed_is_not_two_locks(tmp_path: Path) -> None:
+def test_a_lock_whose_file_is_removed_meanwhile_is_not_two_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = CredentialsFile(tmp_path / "agent.json")
+    slow, quick = file.lock(), file.lock()
+    real = fcntl.flock
+
+    def removed_just_before(opened: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        slow.path.unlink()
+        assert quick.try_acquire()
+        real(opened, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_just_before)
+    assert not slow.try_acquire()
+    quick.release()
+
+
+def test_waiting_for_a_lock_leaves_no_file_open(tmp_path: Path) -> None:
     file = CredentialsFile(tmp_path / "agent.json")
     first, second = file.lock(), file.lock()
+    before = len(list(Path("/dev/fd").iterdir()))
     assert first.try_acquire()
+    assert [second.try_acquire() for _ in range(5)] == [False] * 5
     first.release()
-    first.path.unlink()
-    assert first.try_acquire()
-    assert not second.try_acquire()
-    first.release()
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_a_lock_that_cannot_be_made_is_an_error_and_no_wait(
