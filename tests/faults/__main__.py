@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import canary, dead_at_once, kill, race, schema, stateful, storage
+from . import canary, dead_at_once, kill, power_cut, race, schema, stateful, storage
 from .outcome import Outcome
 
 REPORT = Path("build/faults.json")
@@ -21,6 +21,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
     "race": (race.run, race.RUNS),
     "dead-at-once": (dead_at_once.run, dead_at_once.RUNS),
     "kill": (kill.run, kill.RUNS),
+    "power-cut": (power_cut.run, power_cut.RUNS),
     "storage": (storage.run, storage.RUNS),
     "canary": (canary.run, canary.RUNS),
     "stateful": (stateful.run, stateful.RUNS),
