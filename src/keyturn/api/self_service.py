@@ -40,7 +40,8 @@ IdempotencyKey = Annotated[
     Header(
         alias=IDEMPOTENCY_KEY,
         json_schema_extra={"minLength": 22, "maxLength": 255, "pattern": "^[!#-~][!-~]+$"},
-        examples=["7c1f3c2e-95d4-4d0b-8a51-3f1d2b6e4a90"],
+        # No example: everybody could have it, so it would have to be refused.
+        description="22 to 255 visible ASCII characters that nobody else has; a new UUID will do.",
     ),
 ]
 # Any value is taken here, because the decision table says what each refusal is.
