@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -112,7 +113,7 @@ class FakeKeyturn:
         if self.status == "revoked":
             return problem(403, "agent_revoked")
         self.receipt = None
-        return success(
+        shown = success(
             200,
             {
                 "agentId": self.agent_id,
@@ -125,6 +126,8 @@ class FakeKeyturn:
                 "creditBalance": 100,
             },
         )
+        shown.headers["Date"] = format_datetime(self.now(), usegmt=True)
+        return shown
 
     def _revoke(self, request: httpx.Request) -> Answer:
         if not self._proven(request):
@@ -183,7 +186,7 @@ def served(fake: FakeKeyturn) -> Iterator[str]:
             if isinstance(answer, Lost):
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
+            self.send_response_only(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(answer.body)))

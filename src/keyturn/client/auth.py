@@ -27,7 +27,6 @@ PATIENCE = 10.0
 """The seconds for which a request waits while its key is being changed."""
 
 BACK_OFF = 60.0
-CLOCK_IS_WRONG = 3600.0
 
 log = logging.getLogger("keyturn")
 
@@ -153,9 +152,6 @@ class KeyturnAuth(httpx.Auth):
             return view
         # Without a signature: somebody may have changed the file again since the lock was let go.
         self._view = View.of(None, stored, view)
-        if self._view.is_due and not view.stored.has_key_of(stored):
-            log.warning("The new API key seems to be due already: is this machine's clock wrong?")
-            self._wait(CLOCK_IS_WRONG)
         return self._view
 
     def _wait(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import ipaddress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import httpx
 
@@ -119,7 +119,7 @@ class Operations:
         answer = yield from ask(request, stored.url, protocol.UNCHANGED, deadline)
         if error := protocol.refusal(answer, stored.url, protocol.UNCHANGED):
             raise error
-        view = protocol.viewed(answer, holder)
+        view = protocol.viewed(answer, holder, datetime.now(UTC))
         if view is None:
             raise protocol.not_keyturn(answer, stored.url, protocol.UNCHANGED)
         seen = replace(stored, holder=protocol.dated(holder, view))

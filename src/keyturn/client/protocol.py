@@ -6,7 +6,8 @@ new credentials in plain variables, which a traceback would show.
 
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -39,6 +40,8 @@ UNCHANGED = "The credentials file is as it was."
 KEPT = "The credentials file still has the credentials, and the unfinished request."
 NOT_REGISTERED = "No agent was lost: the credentials file has only the unfinished request."
 
+CLOCKS_AGREE = timedelta(hours=1)
+
 NEXT_STEPS = {
     "agent_revoked": "Ask the agent's developer to reinstate it, and put the new pair into the "
     "credentials file.",
@@ -61,6 +64,8 @@ class ServerView:
     rotation_due_at: datetime
     rotation_secret_configured: bool
     credit_balance: int
+    clock_ahead: timedelta
+    """How far this machine's clock is ahead of the server's; 0 where that is under an hour."""
 
 
 def rotation_request(url: str, holder: Holder, pending: Rotation) -> httpx.Request:
@@ -117,7 +122,7 @@ def registered(answer: Answer, now: datetime) -> Holder | None:
     return Holder(agent_id, name, api_key, secret, now, now + DEFAULT_PERIOD)
 
 
-def viewed(answer: Answer, holder: Holder) -> ServerView | None:
+def viewed(answer: Answer, holder: Holder, now: datetime) -> ServerView | None:
     """What the server says of the agent, or None where it does not say it of this agent."""
     members = json_object(answer)
     created_at, due_at = (
@@ -129,17 +134,23 @@ def viewed(answer: Answer, holder: Holder) -> ServerView | None:
     match found:
         case [str(name), str(status), int(generation), int(balance)] if created_at < due_at:
             configured = members.get("rotationSecretConfigured") is True
-            return ServerView(name, status, generation, created_at, due_at, configured, balance)
+            ahead = _clock_ahead(answer, now)
+            return ServerView(
+                name, status, generation, created_at, due_at, configured, balance, ahead
+            )
     return None
 
 
 def dated(holder: Holder, view: ServerView) -> Holder:
-    """The agent with the name and the dates that the server knows."""
+    """The agent with the name that the server knows, and its dates by this machine's clock.
+
+    By the server's, a machine whose clock is wrong would rotate at every request, or never.
+    """
     return replace(
         holder,
         agent_name=view.agent_name,
-        created_at=view.key_created_at,
-        due_at=view.rotation_due_at,
+        created_at=view.key_created_at + view.clock_ahead,
+        due_at=view.rotation_due_at + view.clock_ahead,
     )
 
 
@@ -237,6 +248,14 @@ def _sentence(detail: object) -> str:
     """A server's sentence, harmless on a terminal whoever the server is."""
     shown = "".join(character for character in str(detail)[:200] if character.isprintable())
     return redact(shown).rstrip(".") + "."
+
+
+def _clock_ahead(answer: Answer, now: datetime) -> timedelta:
+    try:
+        ahead = now - parsedate_to_datetime(answer.headers["Date"])
+    except (KeyError, TypeError, ValueError):
+        return timedelta(0)
+    return ahead if abs(ahead) > CLOCKS_AGREE else timedelta(0)
 
 
 def _is_of_type(answer: Answer, media_type: str) -> bool:

@@ -218,7 +218,9 @@ def _first_used(file: CredentialsFile, stored: Stored) -> Operation[Stored]:
     if stored.holder is None:
         return stored
     answer: Answer | Lost = yield Send(protocol.self_request(stored.url, stored.holder))
-    view = protocol.viewed(answer, stored.holder) if isinstance(answer, Answer) else None
+    if isinstance(answer, Lost):
+        return stored
+    view = protocol.viewed(answer, stored.holder, datetime.now(UTC))
     if view is None:
         return stored
     stored = replace(stored, holder=protocol.dated(stored.holder, view))
