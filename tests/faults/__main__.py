@@ -13,7 +13,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import canary, client_points, dead_at_once, kill, race, schema, stateful, storage
+from . import (
+    canary,
+    client_points,
+    dead_at_once,
+    kill,
+    race,
+    schema,
+    server_points,
+    stateful,
+    storage,
+)
 from .outcome import Outcome
 
 REPORT = Path("build/faults.json")
@@ -26,6 +36,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
     "stateful": (stateful.run, stateful.RUNS),
     "schema": (schema.run, schema.RUNS),
     "client-points": (client_points.run, client_points.RUNS),
+    "server-points": (server_points.run, server_points.RUNS),
 }
 SHOWN = 10
 """Violations that are printed of each campaign; the report has all."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from keyturn.testing import Server
 
 from .client_process import REFUSED, Clients
-from .connection import ROTATE, Answer, Connection
+from .connection import ROTATE, SELF, Answer, Connection
 from .outcome import Outcome
 from .subject import Pair, Subject, read
 
@@ -81,14 +81,16 @@ class _Prober:
         )
 
     def first_use_ended_repeats(self, subject: Subject) -> None:
-        """The agent has used its newest key: no rotation that it ever made is repeated."""
+        """Once the agent has used its newest key, no rotation that it ever made is repeated."""
+        # Again, for a crash may have come between the first use and its being noticed.
+        self._connection.call("GET", SELF, token=subject.pairs[-1][0])
+        deadline = time.monotonic() + FIRST_USE
         for seen in {(it.key, it.idempotency_key): it for it in subject.rotations}.values():
             request = _Request((seen.key, seen.secret), seen.idempotency_key)
-            deadline = time.monotonic() + FIRST_USE
             while (answer := request.again(self._connection)).status == 200:
                 if time.monotonic() > deadline:
                     break
-                time.sleep(0.1)
+                time.sleep(0.5)
             self.expect(answer, 401, "a repeated rotation whose key is in use")
 
     def of_two_at_once_one_is_answered(self, other: Connection, pair: Pair) -> Pair | None:
