@@ -45,6 +45,10 @@ def test_the_quickstart_leads_to_an_agent_that_was_reinstated(
     # Registered, rotated by rotate.py, reinstated.
     assert me["generation"] == 3
 
+    status = printed[-3].splitlines()
+    assert ["agentName", "my-second-agent"] in [line.split() for line in status]
+    assert ["generation", "2"] in [line.split() for line in status]
+
     agent, trail = printed[-2].splitlines() if "\n" in printed[-2] else split_json(printed[-2])
     assert json.loads(agent)["agentId"] == me["agentId"]
     assert [entry["action"] for entry in json.loads(trail)["items"]] == [
@@ -95,6 +99,27 @@ def test_the_documented_test_passes(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
+
+
+def test_the_documented_client_registers_and_rotates(tmp_path: Path) -> None:
+    with running_server() as server:
+        program = "\n".join(
+            block
+            for marker in ("register", "use", "look")
+            for block in blocks("docs/client.md", marker)
+        ).replace("http://localhost:8787", server.url)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env=server.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    name, looked = done.stdout.splitlines()
+    assert name == "my-research-agent" and looked.startswith("sk_live_ak_…")
 
 
 def test_the_documented_command_makes_a_server_key(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from keyturn.api.problems import STATUS
+from keyturn.cli.agent import ENROLMENT_TOKEN, EXIT_STATUS, agent
 from keyturn.core.audit_trail import Action
 from keyturn.settings import ENVIRONMENT_ONLY, Settings
 from keyturn.testing import Server, running_server
@@ -50,7 +51,36 @@ def test_settings_without_a_flag_are_marked_in_the_table() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_setting_that_a_page_names_exists(page: Any) -> None:
     named = set(re.findall(r"KEYTURN_[A-Z_]*[A-Z]", page.read_text()))
-    assert named <= set(settings_table())
+    assert named <= set(settings_table()) | clients_variables()
+
+
+def clients_variables() -> set[str]:
+    """The variables of the table of the agent's command."""
+    client = (ROOT / "docs/client.md").read_text()
+    return set(re.findall(r"^\| `[^|]*` \| `(KEYTURN_\w+)` \|", client, re.MULTILINE))
+
+
+def test_the_table_of_the_agents_command_is_that_of_the_program() -> None:
+    assert clients_variables() == {
+        *(f"KEYTURN_{name}" for name in ("CREDENTIALS", "URL")),
+        ENROLMENT_TOKEN,
+    }
+    client = (ROOT / "docs/client.md").read_text()
+    flags = {
+        flag
+        for command in agent.commands.values()
+        for parameter in command.params
+        for flag in parameter.opts
+    }
+    assert set(re.findall(r"^\| `(?:\w+ )?(--[\w-]+)", client, re.MULTILINE)) == flags
+
+
+def test_the_table_of_exit_statuses_is_that_of_the_program() -> None:
+    client = (ROOT / "docs/client.md").read_text()
+    documented = re.findall(r"^\| (\d) \| `(\w+)` \|", client, re.MULTILINE)
+    assert {(int(status), code) for status, code in documented} == {
+        (status, error.code) for error, status in EXIT_STATUS.items()
+    }
 
 
 def test_every_live_route_is_documented(openapi: Any) -> None:

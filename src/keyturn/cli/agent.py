@@ -13,6 +13,7 @@ import click
 
 from keyturn import client
 from keyturn.client import Agent, ClientError, Status
+from keyturn.client.credentials import instant
 
 EXIT_STATUS: dict[type[ClientError], int] = {
     client.InvalidInput: 2,
@@ -136,8 +137,8 @@ def _facts(status: Status, credentials: Path) -> dict[str, object]:
         "credentials": str(credentials),
         "key": status.key,
         "keyAgeDays": (datetime.now(UTC) - status.key_created_at).days,
-        "keyCreatedAt": status.key_created_at.isoformat(timespec="seconds"),
-        "rotationDueAt": status.rotation_due_at.isoformat(timespec="seconds"),
+        "keyCreatedAt": instant(status.key_created_at),
+        "rotationDueAt": instant(status.rotation_due_at),
         "unfinishedRotation": status.unfinished,
     }
     if status.server is not None:

@@ -5,7 +5,7 @@ httpx.Client(base_url="https://api.example.com", auth=KeyturnAuth("agent.json"))
 """
 
 from keyturn.client.auth import KeyturnAuth
-from keyturn.client.client import Agent, AsyncAgent, Status
+from keyturn.client.client import Agent, AsyncAgent
 from keyturn.client.errors import (
     AlreadyRegistered,
     ClientError,
@@ -18,6 +18,7 @@ from keyturn.client.errors import (
     NotKeyturn,
     TryAgain,
 )
+from keyturn.client.operations import Status
 from keyturn.client.protocol import ServerView
 
 __all__ = [

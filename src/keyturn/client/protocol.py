@@ -184,7 +184,7 @@ def refusal(answer: Answer, url: str, safe: str) -> ClientError | None:
             "Find out who rotated (the audit trail has it). If it was not you, have the agent "
             "revoked. Its developer can rotate its key; put the new pair into the file.",
         )
-    if code:
+    if code and answer.status not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
         return InvalidInput(f"{url} refused: {detail}", safe, "Change what it names.")
     return not_keyturn(answer, url, safe)
 
