@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -38,19 +39,50 @@ class Developer:
     token: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Unreliable:
+    """How many of 100 committed answers meet which fault; no answer meets two.
+
+    Committed are answers of success to POST, PATCH and DELETE. `lose` ends the connection without
+    an answer, `cut` within it; `delay` answers up to two seconds later; `duplicate` has the request
+    answered a second time, as a proxy that tries again would, and sends that answer instead.
+    """
+
+    lose: float = 5.0
+    cut: float = 0.0
+    delay: float = 0.0
+    duplicate: float = 0.0
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={share}" for name, share in asdict(self).items())
+
+
 class Server:
     """One `keyturn serve`, with the handles a test needs: start, stop, kill, and the command line.
 
     `settings` are the names of the documentation in lower case without their prefix:
-    `Server(path, rotation_limit=1000)` sets `KEYTURN_ROTATION_LIMIT`.
+    `Server(path, rotation_limit=1000)` sets `KEYTURN_ROTATION_LIMIT`. `unreliable` breaks
+    answers on purpose (a number is the percentage that is lost). Both may be changed for the next
+    start.
     """
 
-    def __init__(self, data_dir: Path, *, workers: int = 1, **settings: object) -> None:
+    program: ClassVar[Sequence[str]] = (sys.executable, "-m", "keyturn")
+    """The command line, for a subclass that runs another one."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        workers: int = 1,
+        unreliable: Unreliable | float | None = None,
+        **settings: object,
+    ) -> None:
         self.data_dir = data_dir
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.with_name(data_dir.name + ".log")
         self.workers = workers
+        self.unreliable = unreliable
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,10 +107,12 @@ class Server:
             RuntimeError: it ended, or was not ready in 30 seconds; its log's end is in the message.
         """
         command = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
+        if self.unreliable is not None:
+            command += ["--unreliable", str(self.unreliable)]
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "keyturn", *command],
+                [*self.program, *command],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -104,7 +138,7 @@ class Server:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `keyturn ARGUMENTS` with the server's settings; the result has its output as text."""
         return subprocess.run(
-            [sys.executable, "-m", "keyturn", *arguments],
+            [*self.program, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -150,14 +184,19 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(*, workers: int = 1, **settings: object) -> Iterator[Server]:
+def running_server(
+    *, workers: int = 1, unreliable: Unreliable | float | None = None, **settings: object
+) -> Iterator[Server]:
     """A started server on a temporary data directory, stopped and removed afterwards.
+
+    The arguments are those of `Server`.
 
     Raises:
         RuntimeError: it did not start; the message has its output.
     """
     with tempfile.TemporaryDirectory(prefix="keyturn-test-") as folder:
-        server = Server(Path(folder) / "data", workers=workers, **settings)
+        path = Path(folder) / "data"
+        server = Server(path, workers=workers, unreliable=unreliable, **settings)
         try:
             server.start()
             yield server

@@ -46,6 +46,10 @@ class Connection:
                 return self._rest_of_answer(int(line.split()[1]))
         return None
 
+    def rest(self) -> bytes:
+        """Everything that comes until the service hangs up."""
+        return self._stream.read()
+
     def close(self) -> None:
         """Hang up."""
         self._stream.close()

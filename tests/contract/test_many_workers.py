@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ LIMIT = 10
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Service]:
     """A service of four processes that allows ten attempts."""
-    settings = {"rotation_limit": LIMIT, "trusted_proxies": PROXIES}
+    settings: dict[str, Any] = {"rotation_limit": LIMIT, "trusted_proxies": PROXIES}
     with running_server(workers=4, **settings) as server:
         yield service_of(server)
 

@@ -82,8 +82,9 @@ def test_the_documented_loop_reads_every_page_of_a_list() -> None:
     assert actions.count("agent.registered") == 5
 
 
-def test_the_documented_test_passes(tmp_path: Path) -> None:
-    (tmp_path / "test_documented.py").write_text(blocks("docs/testing.md", "a test")[0])
+def test_the_documented_tests_pass(tmp_path: Path) -> None:
+    for number, block in enumerate(blocks("docs/testing.md", "a test")):
+        (tmp_path / f"test_documented_{number}.py").write_text(block)
     (tmp_path / "conftest.py").write_text(blocks("docs/testing.md", "fixtures")[0])
     (tmp_path / "test_fixtures.py").write_text(
         "def test_the_operator_has_a_token(operator):\n    assert operator.token\n"
@@ -98,7 +99,7 @@ def test_the_documented_test_passes(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_the_documented_client_registers_and_rotates(tmp_path: Path) -> None:

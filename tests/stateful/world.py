@@ -65,7 +65,11 @@ class World:
 def new_world(workers: int) -> Iterator[World]:
     """A world whose server runs until the block ends, and has no limit that matters."""
     limits = dict.fromkeys(("rotation_limit", "registration_limit", "registration_total"), MANY)
-    settings = {"server_key": _server_key(), "trusted_proxies": "127.0.0.1/32", **limits}
+    settings: dict[str, Any] = {
+        "server_key": _server_key(),
+        "trusted_proxies": "127.0.0.1/32",
+        **limits,
+    }
     with running_server(workers=workers, **settings) as server:
         yield World(server)
 

@@ -38,6 +38,7 @@ from keyturn.installation import (
 )
 from keyturn.logs import configure_logs
 from keyturn.settings import Settings
+from keyturn.unreliable import InvalidShares, Shares, UnreliableAnswers, UnreliableProtocol
 
 GRACE_SECONDS = 30
 BACKLOG = 2048
@@ -54,10 +55,16 @@ class Supervisor(Multiprocess):
 
 @click.command()
 @click.option("--abandon-key", metavar="ID", help="Go on without a server key that is lost.")
+@click.option(
+    "--unreliable",
+    metavar="PERCENT",
+    help="Lose so many committed answers, for tests of clients; also lose=,cut=,delay=,duplicate=.",
+)
 @settings_options(serving=True)
-def serve(settings: Settings, abandon_key: str | None) -> None:
+def serve(settings: Settings, abandon_key: str | None, unreliable: str | None) -> None:
     """Start the service."""
     configure_logs(settings.log_level)
+    shares = None if unreliable is None else _shares(settings, unreliable)
     if abandon_key is not None:
         _abandon(settings, abandon_key)
     no_operator = run_locally(settings, _has_no_operator)
@@ -65,8 +72,11 @@ def serve(settings: Settings, abandon_key: str | None) -> None:
     port = listener.getsockname()[1]
     if "public_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"public_url": f"http://localhost:{port}"})
-    _greet(settings, no_operator=no_operator)
+    _greet(settings, shares, no_operator=no_operator)
     config = _config(settings)
+    if shares:
+        config.app = functools.partial(unreliable_application, settings, shares)
+        config.http = UnreliableProtocol
     if settings.workers == 1:
         _run_alone(config, listener)
     else:
@@ -80,6 +90,22 @@ def application(settings: Settings) -> ASGIApp:
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     return create_app(settings)
+
+
+def unreliable_application(settings: Settings, shares: Shares) -> ASGIApp:
+    """The application of one process, with answers that are broken on purpose."""
+    return UnreliableAnswers(application(settings), shares)
+
+
+def _shares(settings: Settings, unreliable: str) -> Shares:
+    if not _is_loopback(settings.host):
+        raise click.ClickException(
+            f"--unreliable is for tests: it needs a loopback address, and {settings.host} is none."
+        )
+    try:
+        return Shares.parse(unreliable)
+    except InvalidShares as error:
+        raise click.ClickException(f"--unreliable: {error}.") from None
 
 
 def _config(settings: Settings) -> Config:
@@ -157,12 +183,17 @@ def _abandon(settings: Settings, key_id: str) -> None:
         raise click.ClickException(str(error)) from None
 
 
-def _greet(settings: Settings, *, no_operator: bool) -> None:
+def _greet(settings: Settings, shares: Shares | None, *, no_operator: bool) -> None:
     url = settings.public_url
     click.echo(f"Keyturn {__version__} serves {url}")
     click.echo(f"  API reference    {url}/docs")
     if no_operator:
         click.echo(f"  No operator yet  {url}/setup")
+    if shares:
+        click.echo(
+            f"Warning: committed answers are broken on purpose ({shares} percent), for tests only.",
+            err=True,
+        )
     if not _is_loopback(settings.host) and not url.startswith("https://"):
         click.echo(
             f"Warning: {settings.host} can be reached from other machines without TLS, and keys "
