@@ -18,11 +18,13 @@ from . import (
     client_points,
     dead_at_once,
     kill,
+    power_cut,
     race,
     schema,
     server_points,
     stateful,
     storage,
+    wire_points,
 )
 from .outcome import Outcome
 
@@ -31,12 +33,14 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
     "race": (race.run, race.RUNS),
     "dead-at-once": (dead_at_once.run, dead_at_once.RUNS),
     "kill": (kill.run, kill.RUNS),
+    "power-cut": (power_cut.run, power_cut.RUNS),
     "storage": (storage.run, storage.RUNS),
     "canary": (canary.run, canary.RUNS),
     "stateful": (stateful.run, stateful.RUNS),
     "schema": (schema.run, schema.RUNS),
     "client-points": (client_points.run, client_points.RUNS),
     "server-points": (server_points.run, server_points.RUNS),
+    "wire-points": (wire_points.run, wire_points.RUNS),
 }
 SHOWN = 10
 """Violations that are printed of each campaign; the report has all."""

@@ -85,8 +85,8 @@ class _Prober:
         # Again, for a crash may have come between the first use and its being noticed.
         self._connection.call("GET", SELF, token=subject.pairs[-1][0])
         deadline = time.monotonic() + FIRST_USE
-        for seen in {(it.key, it.idempotency_key): it for it in subject.rotations}.values():
-            request = _Request((seen.key, seen.secret), seen.idempotency_key)
+        for old, idempotency_key in {(it.old, it.idempotency_key) for it in subject.rotations}:
+            request = _Request(old, idempotency_key)
             while (answer := request.again(self._connection)).status == 200:
                 if time.monotonic() > deadline:
                     break

@@ -55,7 +55,7 @@ class Scene:
         time.sleep(HOUSEKEEPING)
         for subject, fault in self._recovered:
             probe(self.server, self._operator, self.clients, subject, fault, self.outcome)
-            subject.relay.close()
+            subject.proxy.__exit__()
         self._struck, self._recovered = [], []
 
     def close(self) -> None:

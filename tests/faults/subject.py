@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,57 +13,79 @@ from keyturn.core.credential import Kind
 from keyturn.testing import Server
 
 from .client_process import AGAIN, DONE, Clients
-from .connection import SELF, Connection
+from .connection import ROTATE, SELF, Connection
 from .ledger import new_agent, trail
 from .outcome import Outcome
-from .relay import Exchange, Relay
+from .proxy import Exchange, Proxy
 
 Pair = tuple[str, str]
 """An API key and its rotation secret."""
 
+ROTATION = f"POST {ROTATE} ".encode()
+"""How the request of a rotation begins."""
 TRIES = 5
 ROUND_TRIPS = 3
 """Successful answers that an agent may need after a fault, by the product's promise."""
 
 
+@dataclass(frozen=True)
+class Rotation:
+    """A rotation that the server has answered well, whether or not the client has learnt it."""
+
+    old: Pair = field(repr=False)
+    new: Pair = field(repr=False)
+    idempotency_key: str = field(repr=False)
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> "Rotation":
+        head, _, body = exchange.request.decode().partition("\r\n\r\n")
+        given = json.loads(exchange.answer.partition(b"\r\n\r\n")[2])
+        key, idempotency_key = (
+            next(line for line in head.splitlines() if line.lower().startswith(name)).split()[-1]
+            for name in ("authorization:", "idempotency-key:")
+        )
+        old = key, json.loads(body)["rotationSecret"]
+        return cls(old, (given["apiKey"], given["rotationSecret"]), idempotency_key)
+
+
 class Subject:
-    """An agent with a credentials file and a relay of its own."""
+    """An agent with a credentials file, and a proxy of its own that sees all it is told."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         folder.mkdir()
         self.path = folder / "agent.json"
-        self.relay = Relay(server.port)
+        self.proxy = Proxy(server.port)
+        self.proxy.__enter__()
         self._server = server
         with Connection(server.port) as connection:
             made = new_agent(connection)
         self.id = made.id
-        self.first = made.keys[0], made.secrets[0]
-        _write(self.path, f"http://127.0.0.1:{self.relay.port}", made.id, self.first)
+        self._first = made.keys[0], made.secrets[0]
+        _write(self.path, self.proxy.url, made.id, self._first)
 
     @property
-    def rotations(self) -> list[Exchange]:
-        """Every rotation that the server has answered well."""
-        return [it for it in self.relay.exchanges if it.is_rotation and it.status == 200]
+    def rotations(self) -> list[Rotation]:
+        return [
+            Rotation.of(it)
+            for it in self.proxy.exchanges
+            if it.request.startswith(ROTATION) and _succeeded(it)
+        ]
 
     @property
     def pairs(self) -> list[Pair]:
         """Every pair that the server has given out, oldest first."""
-        return list(dict.fromkeys([self.first, *(it.pair for it in self.rotations)]))
+        return list(dict.fromkeys([self._first, *(it.new for it in self.rotations)]))
 
     def recover(self, clients: Clients, call: str, fault: str, outcome: Outcome) -> bool:
         """Start the agent's program anew, without faults, until the call succeeds."""
-        self.relay.break_next(None)
-        self.relay.settle()
-        before, codes = len(self.relay.exchanges), []
+        before, codes = len(self.proxy.exchanges), []
         for _ in range(TRIES):
             codes.append(clients.call(call, self.path))
             if codes[-1] != AGAIN:
                 break
-        succeeded = [it for it in self.relay.exchanges[before:] if it.status // 100 == 2]
+        succeeded = sum(map(_succeeded, self.proxy.exchanges[before:]))
         outcome.check(codes[-1] == DONE, f"{fault}: LOCKED OUT, {call} ended with {codes}")
-        outcome.check(
-            len(succeeded) <= ROUND_TRIPS, f"{fault}: {call} took {len(succeeded)} round trips"
-        )
+        outcome.check(succeeded <= ROUND_TRIPS, f"{fault}: {call} took {succeeded} round trips")
         return codes[-1] == DONE
 
     def look_around(self, fault: str, outcome: Outcome) -> None:
@@ -106,6 +129,10 @@ def read(path: Path) -> tuple[str, str, str | None]:
     members: dict[str, Any] = json.loads(path.read_bytes())
     current, pending = members["current"], members["pending"]
     return current["apiKey"], current["rotationSecret"], pending and pending["idempotencyKey"]
+
+
+def _succeeded(exchange: Exchange) -> bool:
+    return exchange.answer.startswith(b"HTTP/1.1 2")
 
 
 def _write(path: Path, url: str, agent_id: str, pair: Pair) -> None:
