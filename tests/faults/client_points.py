@@ -65,14 +65,9 @@ def _points(scene: Scene) -> list[Point]:
 
 def _deaths(calls: list[str]) -> Iterator[Point]:
     counted: Counter[str] = Counter()
-    before = ""
     for line in calls:
-        name = _name(line)
-        counted[name] += 1
-        # Certificates are read in many steps, between which nothing happens.
-        same, before = line.split(", ")[0] == before, line.split(", ")[0]
-        if not (same and name == "read"):
-            yield Point(name, str(counted[name]), "signal=KILL")
+        counted[_name(line)] += 1
+        yield Point(_name(line), str(counted[_name(line)]), "signal=KILL")
 
 
 def _disk_errors(calls: list[str]) -> Iterator[Point]:
