@@ -1,6 +1,7 @@
 """`KeyturnAuth` against a real server, in programs that block and in programs that do not."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import httpx
 import pytest
 
 from keyturn.client import Agent, KeyturnAuth, NoCredentialsFile, TryAgain
+from keyturn.client.auth import View
+from keyturn.client.credentials import Stored, decode, encode
 from keyturn.client.effects import Answer
 from keyturn.testing import Server
 from tests.client import fake as world
@@ -55,6 +58,22 @@ def test_it_does_not_rotate_before_the_last_tenth(
     auth = KeyturnAuth(path)
     answers = [program.request(auth, "GET", whoami(server)) for _ in range(3)]
     assert [answer.json()["generation"] for answer in answers] == [1, 1, 1]
+
+
+def test_the_moment_to_rotate_is_drawn_once_from_the_last_tenth() -> None:
+    stored = stored_of(FakeKeyturn())
+    assert stored.holder is not None
+    created_at, due_at = stored.holder.created_at, stored.holder.due_at
+    drawn = [View.of(None, stored, None).rotate_at for _ in range(200)]
+    parts = [(moment - created_at) / (due_at - created_at) for moment in drawn]
+    assert 0.9 <= min(parts) < 0.92 and 0.98 < max(parts) <= 1
+
+    first = View.of(None, stored, None)
+    again = decode(encode(stored))
+    assert isinstance(again, Stored)
+    assert View.of(None, again, first).rotate_at == first.rotate_at
+    longer = replace(stored, holder=replace(stored.holder, due_at=due_at + timedelta(days=23)))
+    assert View.of(None, longer, first).rotate_at > due_at
 
 
 @PROGRAMS

@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -266,46 +265,3 @@ def test_a_prefix_is_the_installations_to_choose(tmp_path: Path, prefix: str) ->
     )
     holder = file_of(tmp_path, stored_of(fake)).read().holder
     assert holder is not None and holder.api_key.reveal() == fake.key
-
-
-def test_one_at_a_time_has_the_lock(tmp_path: Path) -> None:
-    file = CredentialsFile(tmp_path / "agent.json")
-    first, second = file.lock(), file.lock()
-    assert first.try_acquire()
-    refused: list[bool] = []
-    thread = threading.Thread(target=lambda: refused.append(second.try_acquire()))
-    thread.start()
-    thread.join()
-    assert refused == [False]
-    first.release()
-    assert second.try_acquire()
-    second.release()
-
-
-def test_a_lock_whose_file_was_removed_is_not_two_locks(tmp_path: Path) -> None:
-    file = CredentialsFile(tmp_path / "agent.json")
-    first, second = file.lock(), file.lock()
-    assert first.try_acquire()
-    first.release()
-    first.path.unlink()
-    assert first.try_acquire()
-    assert not second.try_acquire()
-    first.release()
-
-
-def test_a_lock_that_cannot_be_made_is_an_error_and_no_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage = Stage()
-    file = file_of(tmp_path, stored_of(stage.fake))
-    real = os.open
-
-    def read_only(path: Path, flags: int, *mode: int) -> int:
-        if flags & os.O_CREAT:
-            raise OSError(30, os.strerror(30))
-        return real(path, flags, *mode)
-
-    monkeypatch.setattr(os, "open", read_only)
-    with pytest.raises(CredentialsFileError, match="Read-only file system"):
-        stage.play(rotation(stage, file))
-    assert stage.waited() == 0 and stage.sent() == []

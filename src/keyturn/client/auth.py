@@ -13,7 +13,13 @@ import httpx
 from keyturn.client.credentials import Holder, Stored
 from keyturn.client.credentials_file import CredentialsFile, Signature
 from keyturn.client.effects import Operation, Run, arun, run
-from keyturn.client.errors import ClientError, CredentialsFileError, Limited, TryAgain
+from keyturn.client.errors import (
+    ClientError,
+    CredentialsFileError,
+    CredentialsRefused,
+    Limited,
+    TryAgain,
+)
 from keyturn.client.protocol import bearer
 from keyturn.client.rotation import JITTER, Deadline, catch_up
 
@@ -36,9 +42,10 @@ class View:
 
     @classmethod
     def of(cls, signature: Signature | None, stored: Stored, before: "View | None") -> "View":
+        """What is seen now; for a key that was seen `before`, the moment drawn for it stays."""
         if stored.holder is None:
             return cls(signature, stored, datetime.max.replace(tzinfo=UTC))
-        if before is not None and before.stored.holder == stored.holder:
+        if before is not None and before.stored.has_key_and_dates_of(stored):
             return cls(signature, stored, before.rotate_at)
         # Many agents are made at the same moment; they must not come back at the same moment.
         period = stored.holder.due_at - stored.holder.created_at
@@ -140,7 +147,8 @@ class KeyturnAuth(httpx.Auth):
         except ClientError as error:
             if view.stored.holder is None:
                 raise
-            log.warning("The API key could not be rotated now. %s", error)
+            level = logging.ERROR if isinstance(error, CredentialsRefused) else logging.WARNING
+            log.log(level, "The API key could not be rotated now. %s", error)
             self._wait(error.retry_after if isinstance(error, Limited) else BACK_OFF)
             return view
         # Without a signature: somebody may have changed the file again since the lock was let go.

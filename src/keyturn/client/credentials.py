@@ -101,6 +101,14 @@ class Stored:
         )
         return mine == theirs
 
+    def has_key_and_dates_of(self, other: "Stored") -> bool:
+        """Whether both have the same API key, made and due at the same moments, or none."""
+        mine, theirs = (
+            stored.holder and (stored.holder.created_at, stored.holder.due_at)
+            for stored in (self, other)
+        )
+        return mine == theirs and self.has_key_of(other)
+
 
 def parse_credential(text: object, kind: Kind) -> Credential | None:
     """The credential that `text` is, whatever its installation's prefix; else None."""

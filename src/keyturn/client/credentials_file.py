@@ -27,7 +27,7 @@ class CredentialsFile:
     """The file at `path`. Every method blocks; write only while holding `lock()`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.absolute()
 
     def read(self) -> Stored:
         """What the file holds, certain to outlive a power cut.
@@ -86,7 +86,7 @@ class CredentialsFile:
         Raises:
             CredentialsFileError: it can't be made.
         """
-        missing = [folder for folder in self.path.absolute().parents if not folder.exists()]
+        missing = [folder for folder in self.path.parents if not folder.exists()]
         try:
             for folder in reversed(missing):
                 with contextlib.suppress(FileExistsError):
