@@ -1,7 +1,6 @@
 """A client that dies, or whose disk fails, at every single system call of a rotation."""
 
 import os
-import random
 import re
 import signal
 from collections import Counter
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from .client_process import AGAIN, DONE, REFUSED
 from .injection import traced
 from .outcome import Outcome
-from .scene import Scene, opened
+from .scene import HEALTHY, Cast, Scene, campaign
 from .subject import Subject
 
 RUNS = 3
@@ -38,21 +37,9 @@ class Point:
         return "-e", f"trace={self.call}", "-e", inject
 
 
-def run(runs: int, seed: int) -> Outcome:
-    """Strike every point `runs` times, in another order each time."""
-    return strike(runs, None, seed)
-
-
-def strike(runs: int, points: int | None, seed: int, bug: str = "") -> Outcome:
-    """Strike `points` of all points in each run, or all of them, with a bug in the client."""
-    choice = random.Random(seed)
-    with opened(choice, client_bug=bug) as scene:
-        for _ in range(runs):
-            every = _points(scene)
-            scene.outcome.note("system calls of a rotation", len(every))
-            for point in choice.sample(every, points or len(every)):
-                _strike(scene, point)
-    return scene.outcome
+def run(runs: int, seed: int, *, sample: int | None = None, cast: Cast = HEALTHY) -> Outcome:
+    """Strike every point `runs` times, or `sample` of them, in another order each time."""
+    return campaign(_points, _strike, runs, seed, sample=sample, cast=cast)
 
 
 def _points(scene: Scene) -> list[Point]:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import pickle
 import signal
 import ssl
 import subprocess
@@ -16,19 +17,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
+from unittest import mock
 
 import httpx
 
 from keyturn.client import Agent, ClientError, KeyturnAuth, Limited, TryAgain, effects, rotation
+from keyturn.client.effects import Answer, Lost
 
 from .client_bugs import CLIENT_BUGS
+from .disk import Record
+from .recorded_os import recorded_os
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 TLS = ssl.create_default_context()
 """Nothing here speaks TLS, and to make this takes longer than a rotation."""
-DONE, AGAIN, REFUSED, DEFECT = 0, 1, 2, 3
-"""How a call ended: well, with "try again", with another error of ours, with none of ours."""
+DONE, AGAIN, REFUSED, UNAUTHORIZED, DEFECT = 0, 1, 2, 3, 4
+"""How a call ended: well; with "try again"; with another error of ours; the program's own request
+was refused; with an error that nobody has foreseen."""
 
 
 def _rotate(path: Path, patience: float) -> None:
@@ -46,12 +52,29 @@ def _use(path: Path, _patience: float) -> None:
         http.get("/v1/agents/self").raise_for_status()
 
 
-CALLS: dict[str, Callable[[Path, float], None]] = {
+def _rotate_recorded(path: Path, patience: float) -> None:
+    record, exchange = Record(path.parent), effects._exchange
+
+    def send(http: httpx.Client, request: httpx.Request) -> Answer | Lost:
+        key = request.headers["Authorization"].removeprefix("Bearer ")
+        idempotency_key = request.headers.get("Idempotency-Key")
+        record.acknowledge((key, idempotency_key and idempotency_key.strip('"')))
+        return exchange(http, request)
+
+    with mock.patch.object(effects, "_exchange", send), recorded_os(record):
+        _rotate(path, patience)
+    record.check()
+    recorded = pickle.dumps((record.operations, record.moments))
+    path.parent.with_suffix(".record").write_bytes(recorded)
+
+
+AFTERWARDS: dict[str, Callable[[Path, float], None]] = {
     "rotate": _rotate,
     "status": _status,
     "use": _use,
 }
-"""What an agent does with the library; each one finishes a rotation that was interrupted."""
+"""What an agent's program may do next; each finishes a rotation that was interrupted."""
+CALLS = {**AFTERWARDS, "recorded": _rotate_recorded}
 
 
 class Clients:
@@ -144,8 +167,10 @@ def _child(call: Callable[[Path, float], None], path: Path, patience: float, *, 
         os.kill(os.getpid(), signal.SIGSTOP)
     try:
         call(path, patience)
-    except (TryAgain, Limited):
+    except (TryAgain, Limited, httpx.TransportError):
         return AGAIN
+    except httpx.HTTPStatusError as error:
+        return UNAUTHORIZED if error.response.status_code == 401 else AGAIN
     except ClientError:
         return REFUSED
     except BaseException:

@@ -1,19 +1,16 @@
 """A server that dies, or whose disk fails, at every write and fsync of one rotation."""
 
-import random
 import re
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyturn.testing import Server
-
 from .client_process import AGAIN, DONE
 from .injection import traced
 from .outcome import Outcome
 from .reviver import Reviver
-from .scene import HOUSEKEEPING, Scene, opened
+from .scene import HEALTHY, HOUSEKEEPING, Cast, Scene, campaign
 from .storage import FSYNCS, WRITES
 
 RUNS = 1
@@ -41,28 +38,9 @@ class Point:
         return "-P", str(data_dir / self.file), "-e", f"trace={self.call}", "-e", inject
 
 
-def run(runs: int, seed: int) -> Outcome:
-    """Strike every point `runs` times, in another order each time."""
-    return strike(runs, None, seed)
-
-
-def strike(
-    runs: int,
-    points: int | None,
-    seed: int,
-    *,
-    server: Server | None = None,
-    client_bug: str = "",
-) -> Outcome:
-    """Strike `points` of all points in each run, or all; with a bug in the client, or server."""
-    choice = random.Random(seed)
-    with opened(choice, server=server, client_bug=client_bug) as scene:
-        for _ in range(runs):
-            every = _points(scene)
-            scene.outcome.note("points of a rotation", len(every))
-            for point in choice.sample(every, min(points or len(every), len(every))):
-                _strike(scene, point)
-    return scene.outcome
+def run(runs: int, seed: int, *, sample: int | None = None, cast: Cast = HEALTHY) -> Outcome:
+    """Strike every point `runs` times, or `sample` of them, in another order each time."""
+    return campaign(_points, _strike, runs, seed, sample=sample, cast=cast)
 
 
 def _points(scene: Scene) -> list[Point]:

@@ -88,6 +88,9 @@ class Subject:
         outcome.check(succeeded <= ROUND_TRIPS, f"{fault}: {call} took {succeeded} round trips")
         return codes[-1] == DONE
 
+    def close(self) -> None:
+        self.proxy.__exit__()
+
     def look_around(self, fault: str, outcome: Outcome) -> None:
         """What the last writer has left: nothing but the file and its lock, for its user only."""
         found = {it.name: it for it in self.path.parent.iterdir()}

@@ -1,14 +1,11 @@
 """A network that loses, truncates, delays or duplicates at every byte of a rotation."""
 
-import random
 from typing import get_args
-
-from keyturn.testing import Server
 
 from .client_process import AGAIN, DONE
 from .outcome import Outcome
 from .proxy import Direction, Fault
-from .scene import Scene, opened
+from .scene import HEALTHY, Cast, Scene, campaign
 from .subject import ROTATION
 
 RUNS = 1
@@ -16,28 +13,9 @@ DELAY = 400
 """Milliseconds; the clients of these campaigns wait less for an answer."""
 
 
-def run(runs: int, seed: int) -> Outcome:
-    """Strike at every byte `runs` times, in another order each time."""
-    return strike(runs, None, seed)
-
-
-def strike(
-    runs: int,
-    points: int | None,
-    seed: int,
-    *,
-    server: Server | None = None,
-    client_bug: str = "",
-) -> Outcome:
-    """Strike `points` of all points in each run, or all; with a bug in the client, or server."""
-    choice = random.Random(seed)
-    with opened(choice, server=server, client_bug=client_bug) as scene:
-        for _ in range(runs):
-            every = _points(scene)
-            scene.outcome.note("points of a rotation", len(every))
-            for fault in choice.sample(every, min(points or len(every), len(every))):
-                _strike(scene, fault)
-    return scene.outcome
+def run(runs: int, seed: int, *, sample: int | None = None, cast: Cast = HEALTHY) -> Outcome:
+    """Strike every point `runs` times, or `sample` of them, in another order each time."""
+    return campaign(_points, _strike, runs, seed, sample=sample, cast=cast)
 
 
 def _points(scene: Scene) -> list[Fault]:
