@@ -16,7 +16,7 @@ from .ledger import UNLIMITED
 from .outcome import Outcome
 from .subject import Subject
 
-AGENTS = 6
+AGENTS = 4
 LOST = 5.0
 """Of 100 answers to what was committed."""
 RUNS = 600
@@ -34,9 +34,6 @@ def run(runs: int, seed: int) -> Outcome:
             operator = server.create_developer("chaos@example.com", operator=True).token
             subjects = [Subject(server, Path(folder) / f"agent-{it}") for it in range(AGENTS)]
             _rage(server, subjects, runs, choice, outcome)
-            server.kill()
-            server.unreliable = None
-            server.start()
             with Clients() as clients:
                 for subject in subjects:
                     if subject.recover(clients, "status", subject.id, outcome):
@@ -51,8 +48,6 @@ def run(runs: int, seed: int) -> Outcome:
 def _rage(
     server: Server, subjects: list[Subject], seconds: int, choice: random.Random, outcome: Outcome
 ) -> None:
-    server.unreliable = LOST
-    server.restart()
     agents = [_Agent(subject, choice.random()) for subject in subjects]
     for agent in agents:
         agent.start()
@@ -60,10 +55,15 @@ def _rage(
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(choice.uniform(0.5, 4), left))
         server.kill()
+        # Registered is over a good connection: only from now on are answers lost.
+        server.unreliable = LOST
         server.start()
         outcome.note("servers killed")
     for agent in agents:
         agent.stopping.set()
+    server.kill()
+    server.unreliable = None
+    server.start()
     for agent in agents:
         agent.join(PATIENCE)
         outcome.check(not agent.is_alive(), f"agent {agent.subject.id} never came to an end")

@@ -4,6 +4,6 @@ from .chaos import run
 
 
 def test_when_everything_fails_at_random_nobody_is_locked_out() -> None:
-    outcome = run(5, seed=1)
+    outcome = run(4, seed=1)
     assert outcome.violations == []
     assert outcome.points > 0

@@ -6,7 +6,7 @@ from .client_bugs import CLIENT_BUGS
 from .seeded_bugs import BUGS, see
 from .server_bugs import SERVER_BUGS
 
-QUICK = ("no_sync_of_the_directory", "written_in_place", "commits_are_not_synced")
+QUICK = ("no_sync_of_the_directory", "commits_are_not_synced")
 
 
 @pytest.mark.parametrize("name", QUICK)
