@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import structlog
 
@@ -17,7 +18,7 @@ from keyturn.actions.service import Policy, Service
 from keyturn.core.audit_trail import Entry
 from keyturn.core.keyed_hash import InvalidServerKey, Keyring, ServerKey, parse_server_keys
 from keyturn.core.rate_limit import Limit
-from keyturn.server_key_file import make_server_key_file, read_server_keys
+from keyturn.server_key_file import make_server_key_file, read_server_keys, sync_directory
 from keyturn.settings import Settings
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import (
@@ -73,7 +74,7 @@ def open_stores(
     """
     databases = credentials_database(settings.database_path), limits_database(settings.limits_path)
     try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_data_dir(settings.data_dir)
         for database in databases:
             prepare(database)
     except (UnusableDatabase, OSError) as error:
@@ -83,6 +84,18 @@ def open_stores(
         opened.callback(limits.close)
         opened.callback(store.close)
         yield store, limits
+
+
+def make_data_dir(folder: Path) -> None:
+    """Make the data directory where there is none, certain to outlive a power cut.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in missing:
+        sync_directory(path.parent)
 
 
 def find_keyring(settings: Settings, store: Store) -> Keyring:

@@ -51,13 +51,18 @@ def make_server_key_file(path: Path) -> list[ServerKey]:
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
         temporary.unlink()
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise InvalidServerKey(f"It can't be written: {error}.") from error
     return read_server_keys(path)
 
 
-def _sync_directory(folder: Path) -> None:
+def sync_directory(folder: Path) -> None:
+    """Make the names in it outlive a power cut.
+
+    Raises:
+        OSError
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -59,7 +59,7 @@ def run(runs: int, seed: int) -> Outcome:
         life = live("FULL")
         every = range(len(life.operations) + 1)
         moments = set(choice.sample(every, min(runs - outcome.runs, len(every))))
-        findings = _cut(life, moments, choice, outcome)
+        findings = cut_at(life, moments, choice, outcome)
         outcome.violations += findings.damage + findings.losses
         outcome.runs += len(moments)
     _controls(runs, choice, outcome)
@@ -73,7 +73,7 @@ def _controls(runs: int, choice: random.Random, outcome: Outcome) -> None:
         ("no sync of the folder", _without_folder_syncs(live("FULL")), False),
     ):
         told = [at + 1 for at, it in enumerate(life.operations) if isinstance(it, Acknowledged)]
-        findings = _cut(life, set(told[-runs:]), choice, outcome)
+        findings = cut_at(life, set(told[-runs:]), choice, outcome)
         outcome.check(bool(findings.losses), f"{name}: no loss is seen")
         outcome.note(f"losses seen with {name}", len(findings.losses))
         if undamaged:
@@ -90,7 +90,7 @@ def _without_folder_syncs(life: Life) -> Life:
     return Life(unsynced, life.macs)
 
 
-def _cut(life: Life, moments: set[int], choice: random.Random, outcome: Outcome) -> Findings:
+def cut_at(life: Life, moments: set[int], choice: random.Random, outcome: Outcome) -> Findings:
     """Open everything that cuts at these moments may leave."""
     findings = Findings()
     states: dict[bytes, State] = {}

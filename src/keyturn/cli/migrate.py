@@ -3,6 +3,7 @@
 import click
 
 from keyturn.cli.options import settings_options
+from keyturn.installation import make_data_dir
 from keyturn.settings import Settings
 from keyturn.storage.sqlite_file import (
     UnusableDatabase,
@@ -17,7 +18,7 @@ from keyturn.storage.sqlite_file import (
 def migrate(settings: Settings) -> None:
     """Bring the databases' schemas up to date. `serve` does the same when it starts."""
     try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_data_dir(settings.data_dir)
         for database in (
             credentials_database(settings.database_path),
             limits_database(settings.limits_path),

@@ -173,13 +173,22 @@ def _migrate(connection: apsw.Connection, database: Database) -> int:
 
 def _refuse_foreign(database: Database) -> None:
     """Before anything is written: another program's database must stay as it is."""
-    reader = apsw.Connection(str(database.path), flags=apsw.SQLITE_OPEN_READONLY)
-    with contextlib.closing(reader) as connection:
+    try:
+        ours = _is_ours_or_empty(database, apsw.SQLITE_OPEN_READONLY)
+    except apsw.ReadOnlyError:
+        # A crash has interrupted a change (of ours: the first start). It must first be undone,
+        # as any program does that opens the database, and a reader can't.
+        ours = _is_ours_or_empty(database, apsw.SQLITE_OPEN_READWRITE)
+    if not ours:
+        raise UnusableDatabase(f"{database.path} is another kind of database.")
+
+
+def _is_ours_or_empty(database: Database, flags: int) -> bool:
+    with contextlib.closing(apsw.Connection(str(database.path), flags=flags)) as connection:
         connection.set_busy_timeout(WRITE_BUSY_MILLISECONDS)
         connection.execute("BEGIN")  # Both are read of one moment.
         ours = connection.pragma("application_id") == database.application_id
-        if not ours and connection.execute("SELECT count(*) FROM sqlite_schema").get:
-            raise UnusableDatabase(f"{database.path} is another kind of database.")
+        return ours or not connection.execute("SELECT count(*) FROM sqlite_schema").get
 
 
 def _scripts(folder: str) -> list[str]:
