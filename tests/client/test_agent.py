@@ -1,6 +1,7 @@
 """Registering, rotating, looking and revoking against a real server, sync and async."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -87,25 +88,32 @@ def test_a_pair_that_somebody_else_has_rotated_is_said_to_be_refused(
     assert content_of(path)["current"] == before
 
 
-@PROGRAMS
-def test_an_enrolment_token_is_sent_and_then_forgotten(program: Program, path: Path) -> None:
-    with running_server(registration="enrolment") as strict:
-        developer = strict.create_developer("developer@example.com", operator=True)
-        with pytest.raises(CredentialsRefused, match="enrolment token"):
-            program.agent(path, "register", strict.url)
-        made = httpx.post(
-            f"{strict.url}/v1/enrolment-tokens",
-            headers={"Authorization": f"Bearer {developer.token}"},
-            json={"name": "test"},
-        ).json()
-        program.agent(path, "register", strict.url, enrolment_token=made["token"])
-        assert made["token"] not in path.read_text()
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Server]:
+    """A server where registration takes an enrolment token."""
+    with running_server(registration="enrolment") as started:
+        yield started
 
 
 @PROGRAMS
-def test_a_closed_registration_needs_a_developer(program: Program, path: Path) -> None:
+def test_an_enrolment_token_is_sent_and_then_forgotten(
+    program: Program, strict: Server, path: Path
+) -> None:
+    developer = strict.create_developer(f"{program.asynchronous}@example.com", operator=True)
+    with pytest.raises(CredentialsRefused, match="enrolment token"):
+        program.agent(path, "register", strict.url)
+    made = httpx.post(
+        f"{strict.url}/v1/enrolment-tokens",
+        headers={"Authorization": f"Bearer {developer.token}"},
+        json={"name": "test"},
+    ).json()
+    program.agent(path, "register", strict.url, enrolment_token=made["token"])
+    assert made["token"] not in path.read_text()
+
+
+def test_a_closed_registration_needs_a_developer(path: Path) -> None:
     with running_server(registration="closed") as closed, pytest.raises(NeedsDeveloper):
-        program.agent(path, "register", closed.url)
+        Program(False).agent(path, "register", closed.url)
 
 
 @PROGRAMS

@@ -1,6 +1,8 @@
 """`KeyturnAuth` against a real server, in programs that block and in programs that do not."""
 
 import logging
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,6 +110,33 @@ def test_a_401_because_another_has_rotated_meanwhile_does_not_reach_the_caller(
 
 
 @PROGRAMS
+def test_a_401_while_another_is_rotating_is_waited_out(program: Program, tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def slowly(fake: FakeKeyturn, request: httpx.Request) -> Answer:
+        made = fake.decide(request)
+        begun.set()
+        time.sleep(0.3)
+        return made
+
+    keyturn, api = FakeKeyturn(faults=[slowly]), FakeKeyturn()
+    with served(keyturn) as url, served(api) as api_url:
+        path = file_of(tmp_path, stored_of(keyturn, url)).path
+        other = threading.Thread(target=Agent(path).rotate)
+
+        def meanwhile(*_: object) -> Answer:
+            other.start()
+            begun.wait()
+            return problem(401, "invalid_credentials")
+
+        api.faults = [meanwhile, says(world.success(200, {"body": "seen"}))]
+        answer = program.request(KeyturnAuth(path), "GET", api_url)
+        other.join()
+    assert answer.status_code == 200
+    assert world.bearer(api.asked[1]) == keyturn.key
+
+
+@PROGRAMS
 def test_a_body_that_is_a_stream_is_not_sent_twice(program: Program, path: Path) -> None:
     fake = FakeKeyturn()
 
@@ -146,6 +175,7 @@ def test_the_first_request_finishes_a_rotation_that_was_interrupted(
             Agent(path, patience=0).rotate()
         answer = program.request(KeyturnAuth(path), "GET", whoami(url))
     assert answer.status_code == 200 and fake.generation == 2
+    assert answer.history == [], "before the old key was used"
 
 
 CANT_ROTATE = {

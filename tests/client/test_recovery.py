@@ -9,8 +9,8 @@ import pytest
 
 from keyturn.client import Agent, ClientError, KeyturnAuth, TryAgain, effects
 from keyturn.client.effects import Answer, Lost
-from keyturn.testing import Server
-from tests.client.programs import change, content_of, whoami
+from keyturn.testing import Server, Unreliable, running_server
+from tests.client.programs import Program, change, content_of, make_due, whoami
 
 Exchange = Callable[[httpx.Client, httpx.Request], Answer | Lost]
 
@@ -134,3 +134,17 @@ def test_a_registration_whose_answer_is_lost_makes_one_agent(
     Agent(path).register(server.url)
     assert line.answers[0].headers["idempotency-replayed"] == "true"
     assert generation(server, path) == 1
+
+
+@pytest.mark.parametrize("program", [Program(False), Program(True)], ids=["sync", "async"])
+def test_half_of_all_answers_may_be_lost(program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "agent.json"
+    faults = Unreliable(lose=30, cut=15, duplicate=10)
+    with running_server(unreliable=faults, rotation_limit=10_000) as server:
+        program.agent(path, "register", server.url)
+        for _ in range(8):
+            program.agent(path, "rotate")
+        assert generation(server, path) == 9
+        make_due(path)
+        assert program.request(KeyturnAuth(path), "GET", whoami(server)).status_code == 200
+        assert generation(server, path) == 10

@@ -199,10 +199,11 @@ def not_keyturn(answer: Answer, url: str, safe: str) -> NotKeyturn:
     )
 
 
-def limited(seconds: float, safe: str) -> Limited:
-    """The error of an address that has tried too often."""
+def limited(answer: Answer, seconds: float, safe: str) -> Limited:
+    """The error of having asked too often."""
+    detail = json_object(answer).get("detail")
     return Limited(
-        "Too many attempts from this address.",
+        _sentence(detail) if detail else "Too many attempts.",
         safe,
         f"Wait {seconds:.0f} seconds, then run it again.",
         seconds,

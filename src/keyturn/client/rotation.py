@@ -233,7 +233,7 @@ def _gave_up(answer: Answer | Lost, url: str, safe: str, wait: float) -> ClientE
     if isinstance(answer, Lost):
         wrong = f"{url} did not answer ({answer.reason})."
     elif answer.status == httpx.codes.TOO_MANY_REQUESTS:
-        return protocol.limited(wait, safe)
+        return protocol.limited(answer, wait, safe)
     else:
         wrong = f"{url} answered with an error of its own (status {answer.status})."
     return TryAgain(
