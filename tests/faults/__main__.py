@@ -13,7 +13,22 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import canary, dead_at_once, kill, power_cut, race, schema, stateful, storage
+from . import (
+    canary,
+    chaos,
+    client_cuts,
+    client_points,
+    dead_at_once,
+    kill,
+    power_cut,
+    race,
+    schema,
+    seeded_bugs,
+    server_points,
+    stateful,
+    storage,
+    wire_points,
+)
 from .outcome import Outcome
 
 REPORT = Path("build/faults.json")
@@ -26,6 +41,12 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
     "canary": (canary.run, canary.RUNS),
     "stateful": (stateful.run, stateful.RUNS),
     "schema": (schema.run, schema.RUNS),
+    "client-points": (client_points.run, client_points.RUNS),
+    "server-points": (server_points.run, server_points.RUNS),
+    "client-cuts": (client_cuts.run, client_cuts.RUNS),
+    "wire-points": (wire_points.run, wire_points.RUNS),
+    "seeded-bugs": (seeded_bugs.run, seeded_bugs.RUNS),
+    "chaos": (chaos.run, chaos.RUNS),
 }
 SHOWN = 10
 """Violations that are printed of each campaign; the report has all."""

@@ -1,4 +1,4 @@
-"""Make the kernel refuse a running process's system calls on one file, with strace."""
+"""Trace a running process's system calls, and make the kernel refuse some, with strace."""
 
 import contextlib
 import shutil
@@ -32,15 +32,26 @@ def injected(pid: int, calls: str, error: str, file: Path, when: str) -> Iterato
     Raises:
         RuntimeError: strace is not installed, or could not attach; the message says which.
     """
+    faults = ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}"]
+    with traced(pid, "-P", str(file.resolve()), *faults) as log:
+        yield Injection(log)
+
+
+@contextlib.contextmanager
+def traced(pid: int, *options: str) -> Iterator[Path]:
+    """Trace the process until the block ends; its log has no byte of what is read or written.
+
+    Raises:
+        RuntimeError: strace is not installed, or could not attach; the message says which.
+    """
     strace = shutil.which("strace")
     if strace is None:
         raise RuntimeError("strace is not installed (apt-get install strace): no fault injected.")
     with tempfile.TemporaryDirectory(prefix="keyturn-strace-") as folder:
         log = Path(folder) / "log"
         log.touch()
-        expressions = ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}"]
         tracer = subprocess.Popen(
-            [strace, "-f", "-qq", "-o", log, "-p", str(pid), "-P", file.resolve(), *expressions],
+            [strace, "-f", "-qq", "-s", "0", "-o", log, "-p", str(pid), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -48,7 +59,7 @@ def injected(pid: int, calls: str, error: str, file: Path, when: str) -> Iterato
         )
         try:
             _wait_until_attached(tracer, pid)
-            yield Injection(log)
+            yield log
         finally:
             _detach(tracer)
 

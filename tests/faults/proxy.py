@@ -11,7 +11,7 @@ import struct
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import sleep
 from typing import Literal, Self
 
@@ -48,8 +48,9 @@ class Exchange:
     """A request and its answer, as far as they came. All is counted just before it passes."""
 
     fault: Fault | None
-    request_length: int
-    answer_length: int = 0
+    request: bytes = field(repr=False)
+    answer: bytes = field(default=b"", repr=False)
+    """What the server gave for it, whatever of that reaches the client."""
     request_bytes: int = 0
     answer_bytes: int = 0
     requests_delivered: int = 0
@@ -60,10 +61,10 @@ class Exchange:
         """Count a part of a message, and send it."""
         if direction == "request":
             self.request_bytes += len(part)
-            self.requests_delivered = self.request_bytes // self.request_length
+            self.requests_delivered = self.request_bytes // len(self.request)
         else:
             self.answer_bytes += len(part)
-            self.answers_delivered = self.answer_bytes // self.answer_length
+            self.answers_delivered = self.answer_bytes // len(self.answer)
         to.sendall(part)
 
 
@@ -132,14 +133,13 @@ class Proxy:
     def _exchange_messages(self, client: socket.socket) -> None:
         requests = _Messages(client)
         while request := requests.next():
-            exchange = Exchange(self._take_fault(request), len(request))
+            exchange = Exchange(self._take_fault(request), request)
             self.exchanges.append(exchange)
             # A connection for each exchange: one that is kept could be closed by the server.
             with socket.create_connection(self._server) as server:
                 try:
-                    answer = self._ask(server, request, exchange)
-                    exchange.answer_length = len(answer)
-                    _send(client, answer, exchange, "answer")
+                    exchange.answer = self._ask(server, request, exchange)
+                    _send(client, exchange.answer, exchange, "answer")
                 except _Cut as cut:
                     if cut.reset:
                         _reset_on_close(server)

@@ -78,8 +78,8 @@ def test_what_no_fault_befalls_passes_unchanged_and_is_counted() -> None:
     assert server.seen == [REQUEST]
     [exchange] = proxy.exchanges
     assert exchange.fault is None
-    assert exchange.request_bytes == exchange.request_length == len(REQUEST)
-    assert exchange.answer_bytes == exchange.answer_length == len(ANSWER % 1)
+    assert exchange.request_bytes == len(exchange.request) == len(REQUEST)
+    assert exchange.answer_bytes == len(exchange.answer) == len(ANSWER % 1)
     assert (exchange.requests_delivered, exchange.answers_delivered) == (1, 1)
 
 
@@ -107,7 +107,7 @@ def test_an_answer_is_cut_at_every_byte(kind: Literal["lose", "truncate"]) -> No
         assert server.seen == [REQUEST]
         [exchange] = proxy.exchanges
         assert (exchange.requests_delivered, exchange.answer_bytes) == (1, at_byte)
-        assert exchange.answers_delivered == (at_byte == exchange.answer_length)
+        assert exchange.answers_delivered == (at_byte == len(exchange.answer))
 
 
 @pytest.mark.parametrize(

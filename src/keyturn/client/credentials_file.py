@@ -189,7 +189,9 @@ class FileLock:
             # Closing would do, but for a copy that a forked child has.
             with contextlib.suppress(OSError):
                 fcntl.flock(opened, fcntl.LOCK_UN)
-            os.close(opened)
+            # A close that fails has closed all the same, and what was done stays done.
+            with contextlib.suppress(OSError):
+                os.close(opened)
 
 
 def _refusal(found: os.stat_result) -> str | None:
