@@ -84,6 +84,14 @@ def test_twenty_repeats_an_hour_and_then_again_later(world: World) -> None:
     assert repeat(world, lost) == "too_many_replays"
 
 
+def test_the_repeats_of_one_rotation_take_nothing_from_those_of_the_next(world: World) -> None:
+    first = lose(world)
+    assert {repeat(world, first) for _ in range(19)} == {REPLAYED}
+    saved = do(rotate_own_credentials(world.service, call(), with_key(first.old, first.key)))
+    following = lose(world, saved.pair)
+    assert {repeat(world, following) for _ in range(20)} == {REPLAYED}
+
+
 def test_past_the_cap_a_wrong_idempotency_key_is_a_401_as_before(world: World) -> None:
     lost = lose(world)
     for _ in range(21):

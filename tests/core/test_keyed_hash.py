@@ -138,3 +138,9 @@ def test_a_malformed_entry_is_refused_without_showing_any_of_the_key(text: str) 
     shown = "".join(traceback.format_exception(raised.value))
     parts = (SECRET_TEXT[place : place + 8] for place in range(len(SECRET_TEXT) - 7))
     assert any(part in shown for part in parts) is False
+
+
+def test_a_server_key_is_found_by_its_id_to_derive_others_from() -> None:
+    keyring = Keyring([FIRST, SECOND])
+    assert (keyring.secret("k2") == b"2" * 32) is True
+    assert keyring.secret("k3") is None

@@ -99,7 +99,7 @@ async def replay(
     opened = service.store.read(request.find)
     if opened is None:
         return None
-    verdict = await take_attempt(service, REPLAY_LIMIT, opened.agent_id)
+    verdict = await take_attempt(service, REPLAY_LIMIT, f"{opened.agent_id} {opened.generation}")
     facts = Facts(repeats_last_rotation=True, replay_allowed=verdict.allowed)
     if decide(ROTATION_ROWS, facts) is TooManyReplays:
         call.verdict = verdict
