@@ -40,7 +40,7 @@ lint: .venv/.dev  ## What can be checked without running: format, lint, types, i
 bench: .venv/.dev  ## Measure (what refusals tell by their time: make bench ARGS=timing)
 	$(BIN)/python -m bench $(ARGS)
 
-faults: .venv/.dev  ## Break things on purpose: kill -9, full disks, races
+faults: .venv/.dev  ## Break things on purpose: crashes, power cuts, full disks, races, networks
 	$(BIN)/python -m tests.faults $(ARGS)
 
 lock:  ## Resolve requirements/ again (newest versions: make lock ARGS=--upgrade)
