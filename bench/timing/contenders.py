@@ -1,6 +1,7 @@
 """The requests whose times are compared: each a kind of refusal, many times over."""
 
 import os
+import secrets
 from dataclasses import dataclass, field
 
 from bench.clients import new_address, register, rotation
@@ -41,6 +42,33 @@ def contract(port: int, count: int) -> list[Contender]:
     ]
 
 
+def with_idempotency_key(port: int, count: int) -> list[Contender]:
+    """With an idempotency key that is new in every request: who has an answer to repeat?
+
+    Retired pairs are those of agents whose last answer is kept: the right key would have it again.
+
+    Raises:
+        UnreadableResponseError: the server refused to make the agents.
+    """
+    retired = register(port, AGENTS)
+    _rotate(port, retired, with_key=True)
+    current = [key for key, _ in register(port, AGENTS)]
+    pairs = {
+        "unknown pair": [(new(Kind.API_KEY), new(Kind.ROTATION_SECRET)) for _ in range(count)],
+        "pair with an answer kept": [retired[at % AGENTS] for at in range(count)],
+        "retired key, wrong secret": [
+            (retired[at % AGENTS][0], new(Kind.ROTATION_SECRET)) for at in range(count)
+        ],
+        "current key, wrong secret": [
+            (current[at % AGENTS], new(Kind.ROTATION_SECRET)) for at in range(count)
+        ],
+    }
+    return [
+        Contender(name, [_send(*pair, extra=_new_idempotency_key()) for pair in sent])
+        for name, sent in pairs.items()
+    ]
+
+
 def unknown(name: str, count: int, *, extra: str = "") -> Contender:
     """Well-formed pairs that were never issued."""
     pairs = ((new(Kind.API_KEY), new(Kind.ROTATION_SECRET)) for _ in range(count))
@@ -63,9 +91,14 @@ def _send(key: str, secret: str, *, extra: str = "") -> bytes:
     return rotation(key, secret, address=new_address(), extra=extra)
 
 
-def _rotate(port: int, pairs: list[tuple[str, str]]) -> None:
+def _new_idempotency_key() -> str:
+    return f"Idempotency-Key: {secrets.token_hex(16)}\r\n"
+
+
+def _rotate(port: int, pairs: list[tuple[str, str]], *, with_key: bool = False) -> None:
     with connect(port) as connection:
         for pair in pairs:
-            response = exchange(connection, _send(*pair))
+            extra = _new_idempotency_key() if with_key else ""
+            response = exchange(connection, _send(*pair, extra=extra))
             if response.status != 200:
                 raise UnreadableResponseError(f"A rotation answered {response.status}.")

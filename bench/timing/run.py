@@ -51,6 +51,12 @@ def all_runs(folder: Path, count: int) -> list[Samples]:
                 take(
                     client,
                     port,
+                    "With an idempotency key",
+                    contenders.with_idempotency_key(port, count),
+                ),
+                take(
+                    client,
+                    port,
                     "Control: the same twice, and a bad checksum",
                     [
                         contenders.unknown("unknown key", count),

@@ -104,6 +104,13 @@ def test_the_contenders_are_all_refused_and_timed(keyturn: servers.Running) -> N
     assert [len(times) for times in took] == [5, 5, 5]
 
 
+def test_those_with_an_idempotency_key_are_all_refused_and_timed(keyturn: servers.Running) -> None:
+    four = contenders.with_idempotency_key(keyturn.port, 5)
+    assert all(message.count(b"Idempotency-Key: ") == 1 for it in four for message in it.messages)
+    took = sample(keyturn.port, four, round_robin(4, 5))
+    assert [len(times) for times in took] == [5, 5, 5, 5]
+
+
 def test_a_contender_that_is_not_refused_stops_the_comparison(keyturn: servers.Running) -> None:
     key, secret = register(keyturn.port, 1)[0]
     accepted = [rotation(key, secret, address="2001:db8::1")]

@@ -5,12 +5,14 @@ import time
 
 import httpx
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import invariant, rule
 
 from .machine import ROTATE, Machine, answer
 from .model import NOBODY, OK, Agent
 
 FORMS = ("bare", "quoted", "wrong", "absent", "longer", "shorter", "earlier")
+OFTEN = 10
+"""How many of an agent's repeats are made after each step; the rest is for the rules."""
 PATIENCE = 5.0
 """Seconds within which the first use of a new key ends the answer to its rotation."""
 
@@ -46,12 +48,6 @@ class Losing(Machine):
             if other_id in self.last and other_id != agent_id:
                 self._repeat(agent_id, key, secret, self.last[other_id][2])
 
-    @rule(agent_id=Machine.agents, form=st.sampled_from(("bare", "quoted", "earlier")))
-    def ask_with_the_current_pair_and_a_key_of_before(self, agent_id: str, form: str) -> None:
-        agent = self.model.agents[agent_id]
-        if agent.asked:
-            self._repeat(agent_id, agent.key, agent.secret, form_of(form, agent.asked[-1], agent))
-
     @rule(agent_id=Machine.agents)
     def use_the_new_key(self, agent_id: str) -> None:
         agent = self.model.agents[agent_id]
@@ -65,6 +61,14 @@ class Losing(Machine):
             self._count(agent, response)
             time.sleep(0.2)
         agent.lost = None
+
+    @invariant()
+    def the_last_answer_comes_again_exactly_while_the_model_says(self) -> None:
+        for agent_id, (key, secret, asked, _) in self.last.items():
+            agent = self.model.agents[agent_id]
+            if agent.lost is None or agent.replays < OFTEN:
+                self._repeat(agent_id, key, secret, asked)
+            self._repeat(agent_id, agent.key, agent.secret, asked)
 
     def _repeat(self, agent_id: str, key: str, secret: str | None, asked: str | None) -> None:
         agent = self.model.agents[agent_id]
