@@ -99,7 +99,9 @@ async def replay(
     opened = service.store.read(request.find)
     if opened is None:
         return None
-    verdict = await take_attempt(service, REPLAY_LIMIT, opened.agent_id)
+    # For each rotation anew: an agent that loses many answers must not be stopped by earlier ones.
+    one = f"{opened.agent_id} {opened.generation}"
+    verdict = await take_attempt(service, REPLAY_LIMIT, one)
     facts = Facts(repeats_last_rotation=True, replay_allowed=verdict.allowed)
     if decide(ROTATION_ROWS, facts) is TooManyReplays:
         call.verdict = verdict

@@ -21,7 +21,7 @@ Clock = Callable[[], int]
 
 REVOCATION_LIMIT = Limit("revocation", 10, 900)
 REPLAY_LIMIT = Limit("replay", 20, 3600)
-"""Of one agent; contract, section 3, row 3b."""
+"""Of one answer; contract, section 3, row 3b."""
 
 
 @dataclass(frozen=True, slots=True)
