@@ -27,19 +27,23 @@ def run(runs: int, seed: int) -> Outcome:
     """Go on for `runs` seconds; afterwards every agent goes on with one valid pair."""
     choice = random.Random(seed)
     outcome = Outcome()
-    with tempfile.TemporaryDirectory(prefix="keyturn-chaos-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="keyturn-chaos-") as folder,
+        contextlib.ExitStack() as stack,
+    ):
         server = Server(Path(folder) / "data", **UNLIMITED)
         try:
             server.start()
             operator = server.create_developer("chaos@example.com", operator=True).token
             subjects = [Subject(server, Path(folder) / f"agent-{it}") for it in range(AGENTS)]
+            for subject in subjects:
+                stack.callback(subject.close)
             _rage(server, subjects, runs, choice, outcome)
             with Clients() as clients:
                 for subject in subjects:
                     if subject.recover(clients, "status", subject.id, outcome):
                         subject.verify(operator, subject.id, outcome)
                     outcome.note("rotations", len(subject.pairs) - 1)
-                    subject.close()
         finally:
             server.kill()
     return outcome

@@ -35,7 +35,6 @@ def run(runs: int, seed: int, *, sample: int | None = None, cast: Cast = HEALTHY
                 wrong = _wrong(cut.image, cut.acknowledged, subject)
                 scene.outcome.check(not wrong, f"a cut at {cut.moment}: LOCKED OUT, {wrong}")
             scene.outcome.runs += len(chosen)
-            subject.close()
     return scene.outcome
 
 

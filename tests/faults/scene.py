@@ -55,12 +55,21 @@ class Scene:
         self._batch = batch
         self._operator = server.create_developer("points@example.com", operator=True).token
         self._made = 0
+        self._open: list[Subject] = []
         self._struck: list[tuple[Subject, str]] = []
         self._recovered: list[tuple[Subject, str]] = []
 
     def new_subject(self) -> Subject:
         self._made += 1
-        return Subject(self.server, self._folder / f"agent-{self._made}")
+        subject = Subject(self.server, self._folder / f"agent-{self._made}")
+        self._open.append(subject)
+        return subject
+
+    def close(self) -> None:
+        """Close what is open still."""
+        for subject in self._open:
+            subject.close()
+        self._open.clear()
 
     def struck(self, subject: Subject, fault: object) -> None:
         """Have the agent recover: at once, or after a while, when others have been struck too."""
@@ -79,16 +88,14 @@ class Scene:
         time.sleep(HOUSEKEEPING)
         for subject, fault in self._recovered:
             probe(self.server, self._operator, self.clients, subject, fault, self.outcome)
-            subject.close()
         self._struck, self._recovered = [], []
+        self.close()
 
     def _recover(self, subject: Subject, fault: str) -> None:
         call = self.choice.choice(list(AFTERWARDS))
         if subject.recover(self.clients, call, fault, self.outcome):
             subject.verify(self._operator, fault, self.outcome)
             self._recovered.append((subject, fault))
-        else:
-            subject.close()
 
 
 def campaign(
@@ -128,6 +135,8 @@ def opened(choice: random.Random, cast: Cast) -> Iterator[Scene]:
         server = cast.server(Path(folder) / "data", **UNLIMITED)
         try:
             server.start()
-            yield Scene(server, clients, choice, Path(folder), 4 if cast.seen else BATCH)
+            scene = Scene(server, clients, choice, Path(folder), 4 if cast.seen else BATCH)
+            with contextlib.closing(scene):
+                yield scene
         finally:
             server.kill()
