@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol with what a service on an open port needs besides.
 
 The answer to bytes that are not HTTP is an error like any other, a request's head is bounded, a
-connection that brings no request ends, and an offer to upgrade is ignored instead of obeyed.
+connection that brings no request or takes no answer ends, and an offer to upgrade is ignored
+instead of obeyed.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from keyturn.core.errors import InvalidRequest
 
 MAX_HEAD = 32 * 1024
 HEAD_SECONDS = 15.0
+TAKING_SECONDS = 30.0
+"""How long an answer may wait for a client that reads nothing of it."""
 # A whole request line without any of the methods that HTTP itself defines.
 _UNKNOWN_METHOD = re.compile(
     rb"(?!(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|PATCH) )"
@@ -33,6 +36,9 @@ class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     _head_size = 0
+    _withheld = 0
+    _parsed = False
+    _taking: asyncio.TimerHandle | None = None
     _timer: asyncio.TimerHandle | None = None
     _head_without_upgrade = b""
     _refused = False
@@ -43,19 +49,21 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
+            self._bound(data)
         except httptools.HttpParserUpgrade as upgrade:
             # RFC 9110, section 7.8: a server may ignore the offer. The parser can't, and stops
             # before the body, so it is given the request again without the offer.
             self.parser = httptools.HttpRequestParser(self)
             self.data_received(self._head_without_upgrade + data[upgrade.args[0] :])
             return
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, UnacceptableHead):
             line = _UNKNOWN_METHOD.match(data)
             if line and not self._is_answering():
                 self._refuse_method(line[1])
@@ -66,8 +74,18 @@ class HttpProtocol(HttpToolsProtocol):
             # Stray bytes between requests, or of a body that nobody reads.
             self._await_head()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._taking is None:
+            self._taking = self.loop.call_later(TAKING_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
+
     def on_message_begin(self) -> None:
         self._head_size = 0
+        self._parsed = True
         self._await_head()
         super().on_message_begin()
 
@@ -92,7 +110,12 @@ class HttpProtocol(HttpToolsProtocol):
         lines = b"".join(b"%b: %b\r\n" % pair for pair in kept)
         self._head_without_upgrade = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self.url, lines)
 
+    def on_body(self, body: bytes) -> None:
+        self._parsed = True
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._parsed = True
         if not self._head_without_upgrade:
             super().on_message_complete()
 
@@ -137,7 +160,15 @@ class HttpProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
+    def _bound(self, data: bytes) -> None:
+        """Refuse what the parser only collects: it keeps a header until that is complete."""
+        parsed, self._parsed = self._parsed, False
+        self._withheld = 0 if parsed else self._withheld + len(data)
+        if self._withheld > MAX_HEAD:
+            raise UnacceptableHead
+
     def _count(self, part: bytes) -> None:
+        self._parsed = True
         self._head_size += len(part)
         if self._head_size > MAX_HEAD:
             raise UnacceptableHead
@@ -145,7 +176,19 @@ class HttpProtocol(HttpToolsProtocol):
     def _await_head(self) -> None:
         # A timer that runs goes on: bytes that trickle in must not keep a connection alive.
         if self._timer is None:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._end)
+
+    def _end(self) -> None:
+        # To close would wait for what is not taken.
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _stop_waiting(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

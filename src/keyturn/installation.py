@@ -59,7 +59,10 @@ async def open_service(
             random_bytes=os.urandom,
             report_reuse=_report_reuse,
         )
-        await register_server_keys(service)
+        try:
+            await register_server_keys(service)
+        except MissingServerKey as error:
+            raise UnusableInstallation(str(error)) from error
         yield service
 
 

@@ -103,6 +103,7 @@ def test_an_entry_tells_whose_it_was_and_when_it_was_retired_and_who_called(life
         "severity": "critical",
         "credential": "pair",
         "generation": 1,
+        "currentGeneration": life.world.agent(life.agent_id).generation,
         "retiredAt": rfc3339(START),
         "retiredBy": "agent",
     }

@@ -269,9 +269,11 @@ def test_the_entry_and_what_follows_are_kept_together_or_not_at_all(
 def of(life: Life) -> dict[str, Any]:
     return {
         "agent_id": life.agent_id,
-        "before": 2**62,
+        "before_at": 2**62,
+        "before_seq": 0,
+        "since": 0,
         "limit": 1000,
-        **dict.fromkeys(["developer_id", "action", "since", "until"]),
+        **dict.fromkeys(["developer_id", "action"]),
     }
 
 

@@ -154,14 +154,12 @@ def test_where_the_database_does_not_answer_nothing_is_kept_and_it_goes_on(
     assert world.lost == 0
 
 
-def test_a_change_that_was_refused_hears_so_even_where_its_neighbours_are_not_kept(
+def test_what_was_refused_because_of_a_change_that_is_not_kept_is_unavailable(
     world: World,
 ) -> None:
-    refused = AgentRevoked()
     world.connection.failing["commit"] = Unavailable("the disk is full")
-    found = do(together(world, refuse(refused), keep(1)))
-    assert found[0] is refused
-    assert kinds(found) == [AgentRevoked, Unavailable]
+    found = do(together(world, keep(1), refuse(AgentRevoked())))
+    assert kinds(found) == [Unavailable, Unavailable]
 
 
 def test_a_lost_commit_is_unavailable_to_everyone_who_waits_and_told_once(world: World) -> None:

@@ -12,7 +12,7 @@ from keyturn.storage.store import Transaction
 def answer_reuse(tx: Transaction, service: Service, entry: Entry) -> None:
     """Quarantine or revoke the agent that this entry of a reuse is about, where that follows."""
     agent = tx.one(Agent, "agent_by_id", id=entry.agent_id)
-    if agent is None:
+    if agent is None or _was_cured(tx, agent, entry.details["currentGeneration"]):
         return
     status = consequence(entry.details["severity"], agent.on_reuse, agent.status)
     if status == "revoked":
@@ -25,3 +25,8 @@ def answer_reuse(tx: Transaction, service: Service, entry: Entry) -> None:
         return
     attempt.names(agent)
     record(tx, service, Call.local(), attempt, status=status, reason="reuse", reuse=entry.id)
+
+
+def _was_cured(tx: Transaction, agent: Agent, generation: int) -> bool:
+    """Whether a developer has changed its credentials since it had this generation."""
+    return bool(tx.one(bool, "developer_changed_since", agent_id=agent.id, generation=generation))

@@ -57,9 +57,7 @@ def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
     for known in all_known:
         key = present.get(known.id)
         if key is not None and key.verifier != known.verifier:
-            raise MissingServerKey(
-                f"The server key {known.id!r} is not the one that this database knows by that id."
-            )
+            raise MissingServerKey(_another_key(known.id))
         if key is not None or known.abandoned:
             continue
         dependents = dependents_of(store, known.id)
@@ -85,12 +83,20 @@ def dependents_of(store: Store, key_id: str) -> Dependents:
 
 
 async def register_server_keys(service: Service) -> None:
-    """Let the database know every key, so that a later start can miss it."""
+    """Let the database know every key, so that a later start can miss it.
+
+    Raises:
+        MissingServerKey: another process has made another key of the same id known just now.
+    """
 
     def register(tx: Transaction) -> None:
         for key in service.keyring.keys:
             tx.execute("add_server_key", id=key.id, verifier=key.verifier, now=service.now())
             tx.execute("restore_server_key", id=key.id)
+        verifiers = {known.id: known.verifier for known in _known(tx)}
+        for key in service.keyring.keys:
+            if verifiers[key.id] != key.verifier:
+                raise MissingServerKey(_another_key(key.id))
 
     await service.store.write(register)
 
@@ -124,6 +130,10 @@ async def abandon_server_key(store: Store, key_id: str, *, now: int, entry_id: s
         insert_entry(tx, entry)
 
     await store.write(abandon)
+
+
+def _another_key(key_id: str) -> str:
+    return f"The server key {key_id!r} is not the one that this database knows by that id."
 
 
 def _known(tx: Transaction) -> list[KnownServerKey]:

@@ -25,8 +25,8 @@ class Housekeeping:
     process's monotonic clock by more than 60 seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float] | None = None) -> None:
+        self._monotonic = monotonic or _since_boot
         self._offset: int | None = None
 
     async def run(self, service: Service) -> None:
@@ -40,7 +40,8 @@ class Housekeeping:
         if self._clock_has_moved(service):
             _log.warning("the clock has moved by more than a minute: nothing expires until restart")
             return
-        await _until_done(remove_never_used_agents, service)
+        if await _until_done(remove_never_used_agents, service):
+            await service.store.scrub()
         await _until_done(forget_old_audit, service)
         await _until_done(forget_old_retired, service)
 
@@ -114,6 +115,13 @@ def check_ready(service: Service) -> None:
     service.limits.check()
 
 
-async def _until_done(step: Callable[[Service], Awaitable[int]], service: Service) -> None:
-    while await step(service) == ROWS_AT_ONCE:
-        pass
+async def _until_done(step: Callable[[Service], Awaitable[int]], service: Service) -> int:
+    done = 0
+    while (rows := await step(service)) == ROWS_AT_ONCE:
+        done += rows
+    return done + rows
+
+
+def _since_boot() -> float:
+    """The monotonic clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from keyturn.actions.answer_reuse import answer_reuse
+from keyturn.actions.notice_reuse import reuse_refusal
 from keyturn.actions.record_audit import insert_entry, refusal_columns
 from keyturn.actions.service import Service
 from keyturn.core.audit_trail import (
@@ -73,19 +74,19 @@ async def move_refusals_to_trail(service: Service) -> None:
 
 
 async def _write_reuses(service: Service) -> None:
-    noticed = service.reuses.take()
-    if not noticed:
+    seen = service.reuses.take()
+    if not seen:
         return
 
     def write(tx: Transaction) -> None:
-        for refusal in noticed:
-            tx.execute("add_refusal", **refusal_columns(refusal))
+        for sighting in seen:
+            tx.execute("add_refusal", **refusal_columns(reuse_refusal(service, sighting)))
 
     try:
         await service.limits.write(write)
     except Unavailable:
-        for refusal in noticed:
-            service.reuses.add(refusal)
+        for sighting in seen:
+            service.reuses.add(sighting)
         raise
 
 

@@ -4,11 +4,12 @@ What is noticed waits in memory for the next round of housekeeping, which brings
 trail; a crash loses about half a second of it.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from keyturn.actions.record_audit import Attempt, make_entry
 from keyturn.actions.retire_credentials import Shown, idempotency_message
-from keyturn.actions.service import Call, Service
+from keyturn.actions.service import Call, Service, Sighting
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Refusal
 from keyturn.core.credential import Credential
@@ -24,29 +25,40 @@ MAY_BE_REUSE = (InvalidCredentials, AgentRevoked, NoRotationSecret)
 
 
 def notice_reuse(service: Service, call: Call, shown: Shown) -> None:
-    """Note what of this was replaced once. It costs the same if nothing was."""
-    now = service.now()
+    """Note what of this was replaced once.
+
+    The look-up costs the same if nothing was; what follows from it is left to `reuse_refusal`.
+    """
     for retired, credential in service.store.read(lambda tx: _find_retired(tx, service, shown)):
-        severity = grade(
-            retired,
-            whole_pair=credential == "pair",
-            same_idempotency_key=_is_its_idempotency_key(service, retired, shown.idempotency_key),
-            now=now,
+        service.reuses.add(
+            Sighting(retired, credential, shown.idempotency_key, call, service.now())
         )
-        attempt = Attempt(
-            Action.CREDENTIAL_REUSED,
-            agent_id=retired.agent_id,
-            developer_id=retired.developer_id,
-        )
-        details = {
-            "severity": severity,
-            "credential": credential,
-            "generation": retired.generation,
-            "retiredAt": rfc3339(retired.retired_at),
-            "retiredBy": "agent" if retired.by_agent else "developer",
-        }
-        entry = make_entry(service, call, attempt, details, outcome="refused")
-        service.reuses.add(Refusal(entry, severity, reuse_bucket(retired)))
+
+
+def reuse_refusal(service: Service, seen: Sighting) -> Refusal:
+    """What was seen, graded, as it goes into the trail."""
+    retired = seen.retired
+    severity = grade(
+        retired,
+        whole_pair=seen.credential == "pair",
+        same_idempotency_key=_is_its_idempotency_key(service, retired, seen.idempotency_key),
+        now=seen.at,
+    )
+    attempt = Attempt(
+        Action.CREDENTIAL_REUSED,
+        agent_id=retired.agent_id,
+        developer_id=retired.developer_id,
+    )
+    details = {
+        "severity": severity,
+        "credential": seen.credential,
+        "generation": retired.generation,
+        "currentGeneration": retired.agent_generation,
+        "retiredAt": rfc3339(retired.retired_at),
+        "retiredBy": "agent" if retired.by_agent else "developer",
+    }
+    entry = make_entry(service, seen.call, attempt, details, outcome="refused")
+    return Refusal(replace(entry, at=seen.at), severity, reuse_bucket(retired), seen.times)
 
 
 def idempotency_key_was_used(

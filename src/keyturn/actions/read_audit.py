@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from keyturn.actions.find_agent import confirm
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.pages import Page, Place, before
 from keyturn.actions.service import Principal, Service
@@ -68,6 +69,8 @@ async def export_audit(
         found = first
         while found:
             yield [numbered.entry for numbered in found]
+            # Whoever reads slowly may have lost their token meanwhile.
+            service.store.read(lambda tx: confirm(tx, principal))
             found = await _read(service, principal, chosen, found[-1].place, EXPORT_PAGE)
 
     return pages()

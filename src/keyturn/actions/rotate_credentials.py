@@ -1,5 +1,7 @@
 """Rotation: an agent's API key and rotation secret are replaced together, in one transaction."""
 
+import asyncio
+import contextlib
 import json
 from dataclasses import dataclass, replace
 from typing import cast
@@ -23,6 +25,9 @@ from keyturn.core.errors import (
 from keyturn.core.recovery import ROTATION_LIFETIME
 from keyturn.core.rotation import ROTATION_ROWS, Facts, Row, bearer_token, decide, idempotency_key
 from keyturn.storage.store import Transaction
+
+TWIN_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.0)
+"""The seconds between looks for the answer of a twin that another process is giving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ async def _rotate(
     service: Service, call: Call, prove: "PairProof", request: Recoverable | None
 ) -> Issued:
     allowed = await take_own_attempt(service, service.policy.rotation_limit, call)
+    if not allowed and request is not None and (twin := await _twin(service, call, prove, request)):
+        return twin
     refuse(ROTATION_ROWS, Facts(attempt_allowed=allowed), service)
     try:
         service.store.read(prove)
@@ -90,6 +97,20 @@ async def _rotate(
             return replayed
         notice_reuse(service, call, prove.shown)
         raise
+
+
+async def _twin(
+    service: Service, call: Call, prove: "PairProof", request: Recoverable
+) -> Issued | None:
+    """The answer of a twin in another process that may have had the last attempt just now."""
+    for pause in TWIN_PAUSES:
+        if replayed := await _replay(service, call, request):
+            return replayed
+        with contextlib.suppress(KeyturnError):
+            service.store.read(prove)
+            # Only who has the current pair is worth waiting with.
+            await asyncio.sleep(pause)
+    return None
 
 
 async def _replay(service: Service, call: Call, request: Recoverable) -> Issued | None:

@@ -7,11 +7,12 @@ from typing import Literal, Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from keyturn.core.audit_trail import Actor, Entry, Refusal
+from keyturn.core.audit_trail import Actor, Entry
 from keyturn.core.client_address import ClientAddress
 from keyturn.core.credential import Credential, Kind, RandomBytes
 from keyturn.core.keyed_hash import Keyring, Mac
 from keyturn.core.rate_limit import Limit, Verdict
+from keyturn.core.reuse import Retired
 from keyturn.storage.store import Store
 
 Table = Literal["agent", "token"]
@@ -76,22 +77,33 @@ class Uses:
         self.last, self.moves = last | self.last, moves | self.moves
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Something retired that was shown: by itself, or as one of a whole pair."""
+
+    retired: Retired
+    credential: Literal["pair", "api_key", "rotation_secret"]
+    idempotency_key: str | None = field(repr=False)
+    call: "Call"
+    at: int
+    times: int = 1
+
+
 class Reuses:
     """Retired credentials that came back since the last write, each with how often."""
 
     def __init__(self) -> None:
-        self._noticed: dict[tuple[str, str | None], Refusal] = {}
+        self._seen: dict[tuple[int, str, str | None], Sighting] = {}
 
-    def add(self, refusal: Refusal) -> None:
-        """Note it; what is counted together takes one place, however often it comes."""
-        key = refusal.reason, refusal.bucket
-        first = self._noticed.get(key)
-        times = refusal.times + (first.times if first else 0)
-        self._noticed[key] = replace(first or refusal, times=times)
+    def add(self, sighting: Sighting) -> None:
+        """Note it; the same again takes no more place, however often it comes."""
+        key = sighting.retired.seq, sighting.credential, sighting.idempotency_key
+        first = self._seen.get(key)
+        self._seen[key] = replace(first, times=first.times + sighting.times) if first else sighting
 
-    def take(self) -> list[Refusal]:
-        """All of them; what is noticed from now on belongs to the next batch."""
-        taken, self._noticed = self._noticed, {}
+    def take(self) -> list[Sighting]:
+        """All of them; what is seen from now on belongs to the next batch."""
+        taken, self._seen = self._seen, {}
         return list(taken.values())
 
 

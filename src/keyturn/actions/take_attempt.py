@@ -43,6 +43,8 @@ async def take_own_attempt(service: Service, limit: Limit, call: Call) -> bool:
 async def give_attempt_back(service: Service, limit: Limit, call: Call) -> None:
     """Undo `take_own_attempt`: what the attempt was for had been done already."""
     key = f"{limit.name} {call.address.bucket}"
-    await service.limits.write(lambda tx: tx.execute("forget_newest_attempt", bucket=key))
+    await service.limits.write(
+        lambda tx: tx.execute("forget_newest_attempt", bucket=key, now=service.now())
+    )
     if call.verdict is not None:
         call.verdict = replace(call.verdict, remaining=call.verdict.remaining + 1)

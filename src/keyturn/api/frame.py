@@ -195,7 +195,9 @@ class Exchange:
 
 async def _read_body(headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytes:
     lengths = [value for name, value in headers if name == b"content-length"]
-    if any(not length.isdigit() or int(length) > MAX_BODY for length in lengths):
+    # Python reads no number of thousands of digits.
+    significant = [length.lstrip(b"0") or b"0" for length in lengths]
+    if any(len(digits) > 4 or int(digits) > MAX_BODY for digits in significant):
         raise BodyTooLarge
     body: bytes = b""
     try:

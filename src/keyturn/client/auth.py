@@ -27,6 +27,8 @@ PATIENCE = 10.0
 """The seconds for which a request waits while its key is being changed."""
 
 BACK_OFF = 60.0
+LONGEST_BACK_OFF = 900.0
+REPEAT_PAUSE = 2.0
 
 log = logging.getLogger("keyturn")
 
@@ -83,6 +85,7 @@ class KeyturnAuth(httpx.Auth):
         self._file = CredentialsFile(Path(path))
         self._view: View | None = None
         self._not_before = 0.0
+        self._repeat_not_before = 0.0
 
     def sync_auth_flow(
         self, request: httpx.Request
@@ -117,7 +120,8 @@ class KeyturnAuth(httpx.Auth):
         """What to send after `sent` was refused: another process may be changing it just now."""
         view = yield from self._looked()
         if view.stored.has_key_of(sent.stored):
-            finish = time.monotonic() >= self._not_before
+            # What is pending may be why: its repeat is soon worth trying, whatever else waits.
+            finish = time.monotonic() >= self._repeat_not_before
             view = yield from self._caught_up(view, begin=False, finish=finish)
         return view
 
@@ -148,6 +152,7 @@ class KeyturnAuth(httpx.Auth):
                 raise
             level = logging.ERROR if isinstance(error, CredentialsRefused) else logging.WARNING
             log.log(level, "The API key could not be rotated now. %s", error)
+            self._repeat_not_before = time.monotonic() + REPEAT_PAUSE
             self._wait(error.retry_after if isinstance(error, Limited) else BACK_OFF)
             return view
         # Without a signature: somebody may have changed the file again since the lock was let go.
@@ -155,7 +160,8 @@ class KeyturnAuth(httpx.Auth):
         return self._view
 
     def _wait(self, seconds: float) -> None:
-        self._not_before = time.monotonic() + seconds * JITTER.uniform(1, 1.5)
+        pause = min(seconds, LONGEST_BACK_OFF)
+        self._not_before = time.monotonic() + pause * JITTER.uniform(1, 1.5)
 
 
 def _with_key(request: httpx.Request, view: View) -> httpx.Request:

@@ -21,6 +21,7 @@ from keyturn.core.credential import (
 
 VERSION = 1
 DEFAULT_PERIOD = timedelta(days=7)
+LONGEST_PERIOD = timedelta(days=3660)
 
 
 class Sealed:
@@ -80,7 +81,8 @@ class Holder:
         self, api_key: Credential, rotation_secret: Credential, now: datetime
     ) -> "Holder":
         """With a new pair, due after as long as the old one was."""
-        due_at = now + (self.due_at - self.created_at)
+        period = self.due_at - self.created_at
+        due_at = now + (period if timedelta(0) < period <= LONGEST_PERIOD else DEFAULT_PERIOD)
         return replace(
             self, api_key=api_key, rotation_secret=rotation_secret, created_at=now, due_at=due_at
         )
@@ -122,9 +124,9 @@ def parse_instant(text: object) -> datetime | None:
     """The RFC 3339 time that `text` is, else None."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment and moment.tzinfo else None
 
 
 def is_address(url: object) -> bool:
@@ -158,7 +160,7 @@ def encode(stored: Stored) -> bytes:
         },
         "pending": _encode_pending(stored.pending),
     }
-    return json.dumps(members, indent=2, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(members, indent=2).encode() + b"\n"
 
 
 def decode(text: bytes) -> Stored | str:

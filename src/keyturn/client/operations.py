@@ -22,6 +22,7 @@ from keyturn.client.effects import Operation, Run
 from keyturn.client.errors import (
     AlreadyRegistered,
     ClientError,
+    CredentialsRefused,
     InvalidInput,
     Limited,
     NeedsDeveloper,
@@ -68,6 +69,7 @@ class Operations:
     def register(
         self, url: str, name: str | None, enrolment_token: Sealed | None, allow_http: bool
     ) -> Operation[Status]:
+        _check_name(name)
         registration = Registration(IdempotencyKey.new(), name, _token(enrolment_token))
         wanted = Stored(_address(url, allow_http), None, registration)
         deadline = Deadline(self.patience)
@@ -79,8 +81,12 @@ class Operations:
                     "It is as it was, and nothing was sent.",
                     "Use that agent, or give another path for another one.",
                 )
-            begun = found if found is not None and _asks_the_same(found, wanted) else wanted
-            return (yield from settled(self.file, begun, deadline))
+            if found is not None and _asks_the_same(found, wanted):
+                return (yield from settled(self.file, found, deadline))
+            if found is not None and _may_have_spent_a_token(found):
+                with contextlib.suppress(CredentialsRefused, InvalidInput, NeedsDeveloper):
+                    return (yield from settled(self.file, found, deadline))
+            return (yield from settled(self.file, wanted, deadline))
 
         yield Run(self.file.make_directory)
         return _status((yield from under_lock(self.file, self.file.read_if_any, deadline, proceed)))
@@ -177,6 +183,20 @@ def _token(given: Sealed | None) -> Credential | None:
             "Copy it again from where a developer made it.",
         )
     return token
+
+
+def _may_have_spent_a_token(found: Stored) -> bool:
+    """Whether giving this registration up could lose more than an agent that nobody uses."""
+    return isinstance(found.pending, Registration) and found.pending.enrolment_token is not None
+
+
+def _check_name(name: str | None) -> None:
+    if any(0xD800 <= ord(character) < 0xE000 for character in name or ""):
+        raise InvalidInput(
+            "The name is not Unicode text.",
+            "Nothing was changed or sent.",
+            "Choose another name.",
+        )
 
 
 def _address(url: str, allow_http: bool) -> str:

@@ -15,6 +15,7 @@ import httpx
 from keyturn import wire
 from keyturn.client.credentials import (
     DEFAULT_PERIOD,
+    LONGEST_PERIOD,
     Holder,
     Registration,
     Rotation,
@@ -32,6 +33,7 @@ from keyturn.client.errors import (
 )
 from keyturn.core.credential import Kind, redact
 
+PLAUSIBLE_YEARS = range(2000, 3000)
 NOTHING_LOST = (
     "Nothing is lost: the credentials file keeps the unfinished request, and the server answers "
     "it again with the same credentials."
@@ -132,7 +134,10 @@ def viewed(answer: Answer, holder: Holder, now: datetime) -> ServerView | None:
     if members.get("agentId") != holder.agent_id or created_at is None or due_at is None:
         return None
     match found:
-        case [str(name), str(status), int(generation), int(balance)] if created_at < due_at:
+        case [str(name), str(status), int(generation), int(balance)] if (
+            created_at.year in PLAUSIBLE_YEARS
+            and timedelta(0) < due_at - created_at <= LONGEST_PERIOD
+        ):
             configured = members.get("rotationSecretConfigured") is True
             ahead = _clock_ahead(answer, now)
             return ServerView(
@@ -225,6 +230,8 @@ def json_object(answer: Answer) -> dict[str, Any]:
     """The answer's JSON object; empty where it is none."""
     try:
         members = json.loads(answer.body)
+        # A lone surrogate could be written into no file and onto no screen.
+        json.dumps(members, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return {}
     return members if isinstance(members, dict) else {}
@@ -253,9 +260,9 @@ def _sentence(detail: object) -> str:
 def _clock_ahead(answer: Answer, now: datetime) -> timedelta:
     try:
         ahead = now - parsedate_to_datetime(answer.headers["Date"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return timedelta(0)
-    return ahead if abs(ahead) > CLOCKS_AGREE else timedelta(0)
+    return ahead if CLOCKS_AGREE < abs(ahead) <= LONGEST_PERIOD else timedelta(0)
 
 
 def _is_of_type(answer: Answer, media_type: str) -> bool:

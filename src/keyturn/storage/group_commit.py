@@ -140,7 +140,8 @@ class Writer:
         except Unavailable as error:
             self._connection.rollback()
             for job in jobs:
-                job.error = job.error or error
+                # A refusal too: it may rest on what another job had changed, and is undone.
+                job.error = error
 
     def _attempt(self, job: Job, transaction: Transaction) -> None:
         self._connection.savepoint()

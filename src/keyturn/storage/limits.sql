@@ -11,7 +11,7 @@ INSERT INTO attempts (bucket, at, expires_at) VALUES (:bucket, :now, :expires_at
 
 -- name: forget_newest_attempt
 DELETE FROM attempts WHERE rowid = (
-    SELECT rowid FROM attempts WHERE bucket = :bucket ORDER BY at DESC LIMIT 1
+    SELECT rowid FROM attempts WHERE bucket = :bucket AND at <= :now ORDER BY at DESC LIMIT 1
 )
 
 -- name: forget_attempts

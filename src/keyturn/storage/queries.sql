@@ -101,6 +101,12 @@ WHERE retired.seq = coalesce(
 -- name: idempotency_key_was_used
 SELECT EXISTS (SELECT 1 FROM retired WHERE agent_id = :agent_id AND idempotency_mac = :mac)
 
+-- name: developer_changed_since
+SELECT EXISTS (
+    SELECT 1 FROM retired
+    WHERE agent_id = :agent_id AND generation >= :generation AND by_agent = 0
+)
+
 -- name: forget_retired_before
 DELETE FROM retired WHERE seq IN (
     SELECT seq FROM (SELECT seq, retired_at FROM retired ORDER BY seq LIMIT :limit)

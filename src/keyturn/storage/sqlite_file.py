@@ -149,9 +149,10 @@ def _enter_wal_mode(database: Database) -> None:
         for _ in range(WAL_MODE_TRIES):
             # Where another process does the same, SQLite gives up at once instead of waiting.
             with contextlib.suppress(apsw.BusyError):
-                connection.execute("PRAGMA journal_mode = WAL")
-                return
+                if connection.execute("PRAGMA journal_mode = WAL").get == "wal":
+                    return
             time.sleep(WAL_MODE_PAUSE)
+    raise UnusableDatabase(f"{database.path} can't be in WAL mode: is it on a local disk?")
 
 
 def _migrate(connection: apsw.Connection, database: Database) -> int:
