@@ -60,13 +60,6 @@ def test_another_credential_does_not_match() -> None:
     assert ring.matches(KEY, mac.server_key, mac.digest[:-1]) is False
 
 
-def test_the_server_key_of_an_id_is_found_and_none_where_it_is_missing() -> None:
-    keyring = Keyring([SECOND, FIRST])
-    assert (keyring.secret("k1") == FIRST.secret) is True
-    assert (keyring.secret("k2") == SECOND.secret) is True
-    assert (keyring.secret("k3") is None) is True
-
-
 def test_bytes_are_kept_as_their_hmac_sha_256_too() -> None:
     keyring = Keyring([FIRST, SECOND])
     expected = hmac.digest(FIRST.secret, b"some bytes", hashlib.sha256)
