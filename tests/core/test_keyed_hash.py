@@ -60,6 +60,13 @@ def test_another_credential_does_not_match() -> None:
     assert ring.matches(KEY, mac.server_key, mac.digest[:-1]) is False
 
 
+def test_bytes_are_kept_as_their_hmac_sha_256_too() -> None:
+    keyring = Keyring([FIRST, SECOND])
+    expected = hmac.digest(FIRST.secret, b"some bytes", hashlib.sha256)
+    assert keyring.mac(b"some bytes").digest == expected
+    assert [mac.server_key for mac in keyring.candidates(b"some bytes")] == ["k1", "k2"]
+
+
 def test_the_verifier_tells_keys_of_one_id_apart_and_tells_no_key() -> None:
     same, other = ServerKey("k1", b"1" * 32), ServerKey("k1", b"x" * 32)
     assert FIRST.verifier == same.verifier != other.verifier

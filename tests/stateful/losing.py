@@ -36,7 +36,7 @@ class Losing(Machine):
             assert "Idempotency-Replayed" not in response.headers
             self._new_pair(agent_id, response, "credential.rotated")
             agent.asked.append(asked)
-            agent.lost = (key, secret, asked)
+            agent.lost, agent.replays = (key, secret, asked), 0
             self.last[agent_id] = (key, secret, asked, response.content)
 
     @rule(agent_id=Machine.agents, other_id=Machine.agents, form=st.sampled_from(FORMS))
