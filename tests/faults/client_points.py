@@ -13,7 +13,7 @@ from .outcome import Outcome
 from .scene import HEALTHY, Cast, Scene, campaign
 from .subject import Subject
 
-RUNS = 3
+RUNS = 2
 TRACED = "%file,%desc,%network"
 DISK_ERRORS = ("error=EIO", "error=ENOSPC")
 _CALL = re.compile(r"\d+ +(\w+)\((.*)")

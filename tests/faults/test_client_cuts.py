@@ -1,6 +1,7 @@
 """A short sample of the campaign, with a fixed seed."""
 
-from .client_cuts import run
+# By its whole name: what the client's process records is unpickled as that module's.
+from tests.faults.client_cuts import run
 
 
 def test_a_power_cut_within_a_rotation_leaves_a_file_that_is_enough() -> None:

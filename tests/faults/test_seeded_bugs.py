@@ -2,9 +2,10 @@
 
 import pytest
 
-from .client_bugs import CLIENT_BUGS
-from .seeded_bugs import BUGS, see
-from .server_bugs import SERVER_BUGS
+# By their whole names: what the client's process records is unpickled as theirs.
+from tests.faults.client_bugs import CLIENT_BUGS
+from tests.faults.seeded_bugs import BUGS, see
+from tests.faults.server_bugs import SERVER_BUGS
 
 QUICK = ("no_sync_of_the_directory", "commits_are_not_synced")
 
