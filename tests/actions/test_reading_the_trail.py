@@ -3,6 +3,7 @@
 import pytest
 
 from keyturn.actions.authenticate import authenticate_developer
+from keyturn.actions.manage_developers import disable_developer
 from keyturn.actions.read_audit import AuditFilter, export_audit, list_audit
 from keyturn.core.audit_trail import Entry
 from keyturn.core.errors import InvalidRequest, InvalidToken
@@ -39,8 +40,10 @@ def pages(world: World, chosen: AuditFilter, limit: int) -> list[list[Entry]]:
 
 
 def exported(world: World, chosen: AuditFilter) -> list[Entry]:
+    reader = world.operator
+
     async def read() -> list[Entry]:
-        parts = await export_audit(world.service, READER, chosen)
+        parts = await export_audit(world.service, reader, chosen)
         return [entry async for part in parts for entry in part]
 
     return do(read())
@@ -100,5 +103,25 @@ def test_pages_neither_repeat_nor_skip_while_entries_arrive(world: World) -> Non
 
 @pytest.mark.parametrize("cursor", ["NQ", "NS41LjU", "LTEuNQ", "NS4w", "NS4", "MDUuNQ", "x.y"])
 def test_a_cursor_that_the_trail_did_not_make_is_refused(world: World, cursor: str) -> None:
+    assert world.operator.operator  # Made before anything is read.
     with pytest.raises(InvalidRequest, match="cursor"):
         do(list_audit(world.service, READER, AuditFilter(), cursor=cursor, limit=2))
+
+
+def test_an_export_ends_when_its_reader_loses_the_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyturn.actions.read_audit.EXPORT_PAGE", 2)
+    latecomers(world)
+    _, reader = world.developer("reader@example.com", operator=True)
+    operator = world.operator
+
+    async def read() -> list[list[Entry]]:
+        parts = await export_audit(world.service, reader, AuditFilter())
+        read = [await anext(parts)]
+        await disable_developer(world.service, call(), operator, reader.developer_id)
+        with pytest.raises(InvalidToken):
+            read.append(await anext(parts))
+        return read
+
+    assert len(do(read())) == 1
