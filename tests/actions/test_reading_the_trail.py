@@ -66,6 +66,7 @@ def test_pages_and_the_export_have_each_entry_once_in_one_order(
     world: World, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keyturn.actions.read_audit.EXPORT_PAGE", limit)
+    assert world.operator.operator  # Who reads is made before there is anything to read.
     latecomers(world)
     newest_first = world.trail()[::-1]
     everything = AuditFilter()

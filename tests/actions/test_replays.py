@@ -24,7 +24,7 @@ from tests.actions.lost import (
     revealed,
     with_key,
 )
-from tests.actions.world import MINUTE, Around, World, bearer, call
+from tests.actions.world import MINUTE, Around, World, bearer, call, presented
 from tests.storage.batches import do
 
 ADDRESS = "203.0.113.7"
@@ -287,3 +287,23 @@ def test_a_first_use_between_a_repeats_look_and_its_entry_ends_it(world: World) 
     service = replace(world.service, store=Around(world.service.store, before=used))
     assert repeat(world, lost, service) == DEAD
     assert world.trail(action="credential.rotation_replayed") == []
+
+
+def test_a_twin_that_another_process_answers_with_the_last_attempt_is_waited_for(
+    world: World,
+) -> None:
+    made, address = world.register(), ADDRESS
+    for _ in range(2):
+        spent = presented(world.register().pair)
+        do(rotate_own_credentials(world.service, call(address), spent))
+    request = with_key(made.pair, new_key())
+
+    async def both() -> tuple[Issued, Issued]:
+        here = rotate_own_credentials(world.service, call(address), request)
+        there = rotate_own_credentials(other, call(address), request)
+        return await asyncio.gather(here, there)
+
+    other = world.process()
+    one, two = do(both())
+    assert revealed(one.pair) == revealed(two.pair)
+    assert sorted([one.replayed, two.replayed]) == [False, True]

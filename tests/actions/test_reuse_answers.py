@@ -105,6 +105,25 @@ def lift(life: Life) -> None:
     do(rotate_for_developer(life.world.service, call(), life.world.operator, life.agent_id))
 
 
+@pytest.mark.parametrize("what", DOING)
+def test_what_was_seen_before_a_developer_rotated_does_not_strike_the_new_pair(
+    life: Life, what: OnReuse
+) -> None:
+    on_reuse(life, what)
+    steal(life)
+    lift(life)
+    assert status(life) == "active"
+    [reuse] = life.world.trail(action="credential.reused")
+    assert reuse.details["severity"] == "critical"
+
+
+def test_what_was_seen_before_the_thief_rotated_strikes_the_new_pair(life: Life) -> None:
+    on_reuse(life, "revoke")
+    steal(life)
+    do(rotate_own_credentials(life.world.service, call(), presented(life.pairs[-1])))
+    assert status(life) == "revoked"
+
+
 def test_after_a_developer_lifted_it_the_next_reuse_quarantines_again(life: Life) -> None:
     on_reuse(life, "quarantine")
     for times in (1, 2, 3):

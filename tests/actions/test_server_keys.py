@@ -13,6 +13,7 @@ from keyturn.actions.guard_server_keys import (
     abandon_server_key,
     check_server_keys,
     dependents_of,
+    register_server_keys,
 )
 from keyturn.actions.keep_house import forget_old_retired
 from keyturn.actions.note_use import write_uses
@@ -21,7 +22,7 @@ from keyturn.actions.rotate_credentials import rotate_for_developer, rotate_own_
 from keyturn.actions.service import Service
 from keyturn.core.credential import Credential
 from keyturn.core.errors import InvalidCredentials, InvalidToken
-from keyturn.core.keyed_hash import ServerKey
+from keyturn.core.keyed_hash import Keyring, ServerKey
 from keyturn.core.token import Token
 from tests.actions.world import FIRST_KEY, SECOND_KEY, START, World, bearer, call, presented
 from tests.storage.backends import Place
@@ -228,3 +229,9 @@ def test_only_a_known_key_can_be_abandoned_and_only_once(world: World, key_id: s
     with pytest.raises(UnknownServerKey):
         abandon(world, key_id)
     assert world.trail() == before
+
+
+def test_of_two_first_starts_with_different_keys_of_one_id_only_one_succeeds(world: World) -> None:
+    other = replace(world.service, keyring=Keyring([WRONG_KEY]))
+    with pytest.raises(MissingServerKey, match="not the one"):
+        do(register_server_keys(other))

@@ -258,3 +258,30 @@ def test_a_clock_that_is_wrong_does_not_change_how_often_it_rotates(
         assert fake.generation == 2
         due_at = datetime.fromisoformat(content_of(path)["current"]["dueAt"])
     assert timedelta(days=6.9) < due_at - datetime.now(UTC) < timedelta(days=7.1)
+
+
+@PROGRAMS
+def test_a_401_while_a_rotation_is_unfinished_finishes_it_however_long_the_back_off_is(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyturn.client.auth.PATIENCE", 0.0)
+    monkeypatch.setattr("keyturn.client.auth.REPEAT_PAUSE", 0.0)
+    fake = FakeKeyturn(faults=[world.answer_is_lost])
+    with served(fake) as url:
+        path = file_of(tmp_path, stored_of(fake, url)).path
+        make_due(path)
+        auth = KeyturnAuth(path)
+        answers = [program.request(auth, "GET", whoami(url)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert fake.generation == 2
+
+
+def test_no_server_can_put_off_a_rotation_for_days(tmp_path: Path) -> None:
+    too_many = problem(429, "too_many_rotation_attempts", Retry_After="999999")
+    fake = FakeKeyturn(faults=[says(too_many)])
+    with served(fake) as url:
+        path = file_of(tmp_path, stored_of(fake, url)).path
+        make_due(path)
+        auth = KeyturnAuth(path)
+        Program(False).request(auth, "GET", whoami(url))
+    assert auth._not_before - time.monotonic() < 2 * 900

@@ -206,6 +206,29 @@ def test_long_urls_and_headers_are_answered(service: Service, size: int) -> None
     assert service.get("/readyz").status_code == 200
 
 
+@pytest.mark.parametrize("where", ["a header's value", "a header's name", "a trailer"])
+def test_a_header_without_end_is_refused_while_it_comes(service: Service, where: str) -> None:
+    begun = {
+        "a header's value": b"GET /readyz HTTP/1.1\r\nHost: keyturn\r\nX-Long: ",
+        "a header's name": b"GET /readyz HTTP/1.1\r\nHost: keyturn\r\nX-",
+        "a trailer": head("POST", "/v1/auth/agent-register", "Transfer-Encoding: chunked")
+        + b"2\r\n{}\r\n0\r\nX-Long: ",
+    }[where]
+    with connected(service) as connection:
+        connection.send(begun, *[b"x" * 65_536] * 64)
+        answer = connection.answer()
+        assert answer is None or answer.status in {400, 413}
+        connection.send(*[b"x" * 65_536] * 64)
+        assert connection.answer() is None, "it goes on reading"
+
+
+def test_a_length_of_thousands_of_digits_is_a_length(service: Service) -> None:
+    answer = exchange(service, head("POST", ROTATE, f"Content-Length: {'0' * 5000}2") + b"{}")
+    assert answer is not None and answer.status == 401
+    answer = exchange(service, head("POST", ROTATE, f"Content-Length: {'9' * 18}") + b"{}")
+    assert answer is not None and answer.status == 413
+
+
 @pytest.mark.parametrize(
     "path", ["//v1/agents/self", "/v1//agents/self", "/v1/agents/../agents/self"]
 )

@@ -150,9 +150,10 @@ class KeyturnAuth(httpx.Auth):
         except ClientError as error:
             if view.stored.holder is None:
                 raise
-            level = logging.ERROR if isinstance(error, CredentialsRefused) else logging.WARNING
+            final = isinstance(error, CredentialsRefused)
+            level = logging.ERROR if final else logging.WARNING
             log.log(level, "The API key could not be rotated now. %s", error)
-            self._repeat_not_before = time.monotonic() + REPEAT_PAUSE
+            self._repeat_not_before = time.monotonic() + (BACK_OFF if final else REPEAT_PAUSE)
             self._wait(error.retry_after if isinstance(error, Limited) else BACK_OFF)
             return view
         # Without a signature: somebody may have changed the file again since the lock was let go.
