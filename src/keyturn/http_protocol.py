@@ -63,7 +63,10 @@ class HttpProtocol(HttpToolsProtocol):
             self.parser = httptools.HttpRequestParser(self)
             self.data_received(self._head_without_upgrade + data[upgrade.args[0] :])
             return
-        except (httptools.HttpParserError, UnacceptableHead):
+        except UnacceptableHead:
+            self.send_400_response("")
+            return
+        except httptools.HttpParserError:
             line = _UNKNOWN_METHOD.match(data)
             if line and not self._is_answering():
                 self._refuse_method(line[1])

@@ -18,6 +18,11 @@ MAX_DRIFT = 60_000
 _log = structlog.get_logger()
 
 
+def _since_boot() -> float:
+    """The monotonic clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Housekeeping:
     """Removes what has expired, but for as long as the clock can't be believed.
 
@@ -25,8 +30,8 @@ class Housekeeping:
     process's monotonic clock by more than 60 seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float] | None = None) -> None:
-        self._monotonic = monotonic or _since_boot
+    def __init__(self, monotonic: Callable[[], float] = _since_boot) -> None:
+        self._monotonic = monotonic
         self._offset: int | None = None
 
     async def run(self, service: Service) -> None:
@@ -120,8 +125,3 @@ async def _until_done(step: Callable[[Service], Awaitable[int]], service: Servic
     while (rows := await step(service)) == ROWS_AT_ONCE:
         done += rows
     return done + rows
-
-
-def _since_boot() -> float:
-    """The monotonic clock that goes on while the machine sleeps, where there is one."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -42,6 +42,12 @@ class Recoverable:
         self._lookups = lookups
         self._proof = proof
 
+    @property
+    def mark(self) -> str:
+        """What twins of this request have in common, in every process."""
+        twins = length_prefixed([b"twin", *self._proof])
+        return f"twin {self._service.keyring.mac(twins).digest.hex()}"
+
     @asynccontextmanager
     async def in_turn(self) -> AsyncIterator[None]:
         """Wait for a twin of this request that is being answered in this process."""

@@ -1,7 +1,6 @@
 """Rotation: an agent's API key and rotation secret are replaced together, in one transaction."""
 
 import asyncio
-import contextlib
 import json
 from dataclasses import dataclass, replace
 from typing import cast
@@ -13,7 +12,7 @@ from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.recover import Opened, Recoverable, replay
 from keyturn.actions.retire_credentials import Shown
 from keyturn.actions.service import Call, Principal, Service
-from keyturn.actions.take_attempt import give_attempt_back, take_own_attempt
+from keyturn.actions.take_attempt import give_attempt_back, is_under_way, take_own_attempt
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
 from keyturn.core.credential import Credential, Kind
@@ -26,7 +25,7 @@ from keyturn.core.recovery import ROTATION_LIFETIME
 from keyturn.core.rotation import ROTATION_ROWS, Facts, Row, bearer_token, decide, idempotency_key
 from keyturn.storage.store import Transaction
 
-TWIN_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.0)
+TWIN_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
 """The seconds between looks for the answer of a twin that another process is giving."""
 
 
@@ -70,9 +69,11 @@ async def rotate_own_credentials(service: Service, call: Call, presented: Presen
 async def _rotate(
     service: Service, call: Call, prove: "PairProof", request: Recoverable | None
 ) -> Issued:
-    allowed = await take_own_attempt(service, service.policy.rotation_limit, call)
-    if not allowed and request is not None and (twin := await _twin(service, call, prove, request)):
-        return twin
+    mark = request.mark if request else None
+    allowed = await take_own_attempt(service, service.policy.rotation_limit, call, mark)
+    twin = request if not allowed else None
+    if twin is not None and (replayed := await _wait_for_twin(service, call, twin)):
+        return replayed
     refuse(ROTATION_ROWS, Facts(attempt_allowed=allowed), service)
     try:
         service.store.read(prove)
@@ -99,17 +100,17 @@ async def _rotate(
         raise
 
 
-async def _twin(
-    service: Service, call: Call, prove: "PairProof", request: Recoverable
-) -> Issued | None:
-    """The answer of a twin in another process that may have had the last attempt just now."""
+async def _wait_for_twin(service: Service, call: Call, request: Recoverable) -> Issued | None:
+    """The answer of a twin in another process, where it had the last attempt just now.
+
+    Whether the pair is good is not looked at: past the limit, that must not show.
+    """
     for pause in TWIN_PAUSES:
+        if not is_under_way(service, request.mark):
+            return None
         if replayed := await _replay(service, call, request):
             return replayed
-        with contextlib.suppress(KeyturnError):
-            service.store.read(prove)
-            # Only who has the current pair is worth waiting with.
-            await asyncio.sleep(pause)
+        await asyncio.sleep(pause)
     return None
 
 

@@ -6,9 +6,16 @@ from keyturn.actions.service import Call, Service
 from keyturn.core.rate_limit import Counted, Limit, Verdict, judge
 from keyturn.storage.store import Transaction
 
+TWIN_MILLISECONDS = 1000
+"""How long a request that took an attempt may still be under way."""
 
-async def take_attempt(service: Service, limit: Limit, bucket: str) -> Verdict:
+
+async def take_attempt(
+    service: Service, limit: Limit, bucket: str, mark: str | None = None
+) -> Verdict:
     """Count this attempt where the limit allows it. One that is refused is not counted.
+
+    With a `mark` of the request, its twins can see for a second that it is under way.
 
     Raises:
         Unavailable: the attempt can't be counted, so it must not pass.
@@ -29,15 +36,27 @@ async def take_attempt(service: Service, limit: Limit, bucket: str) -> Verdict:
         verdict = judge(limit, counted or Counted(0, None), now)
         if verdict.allowed:
             tx.execute("add_attempt", bucket=key, now=now, expires_at=now + limit.window)
+            if mark is not None:
+                tx.execute("add_attempt", bucket=mark, now=now, expires_at=now + TWIN_MILLISECONDS)
         return verdict
 
     return await service.limits.write(take)
 
 
-async def take_own_attempt(service: Service, limit: Limit, call: Call) -> bool:
+async def take_own_attempt(
+    service: Service, limit: Limit, call: Call, mark: str | None = None
+) -> bool:
     """Count this attempt for the caller's address, and leave the verdict in the call."""
-    call.verdict = await take_attempt(service, limit, call.address.bucket)
+    call.verdict = await take_attempt(service, limit, call.address.bucket, mark)
     return call.verdict.allowed
+
+
+def is_under_way(service: Service, mark: str) -> bool:
+    """Whether a request with this mark has taken an attempt within the last second."""
+    now = service.now()
+    values = {"bucket": mark, "after": now - TWIN_MILLISECONDS, "now": now, "quota": 1}
+    counted = service.limits.read(lambda tx: tx.one(Counted, "counted_attempts", **values))
+    return counted is not None and counted.count > 0
 
 
 async def give_attempt_back(service: Service, limit: Limit, call: Call) -> None:

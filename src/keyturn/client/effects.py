@@ -77,7 +77,8 @@ def run(operation: Operation[Result]) -> Result:
             try:
                 effect = operation.send(result) if error is None else operation.throw(error)
             except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]
+                value: Result = done.value
+                return value
             result = error = None
             try:
                 match effect:
@@ -103,7 +104,8 @@ async def arun(operation: Operation[Result]) -> Result:
             try:
                 effect = operation.send(result) if error is None else operation.throw(error)
             except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]
+                value: Result = done.value
+                return value
             result = error = None
             try:
                 match effect:
