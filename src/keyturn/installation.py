@@ -145,5 +145,5 @@ def _policy(settings: Settings) -> Policy:
         registration_limit=Limit("registration", settings.registration_limit, HOUR_SECONDS),
         registration_total=Limit("registration-total", settings.registration_total, HOUR_SECONDS),
         audit_retention_days=settings.audit_retention_days,
-        retired_days=settings.retired_days,
+        retired_retention_days=settings.retired_retention_days,
     )

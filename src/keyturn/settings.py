@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     audit_retention_days: int = Field(
         0, ge=0, le=36500, description="Days that the trail is kept; 0 is for ever."
     )
-    retired_days: int = Field(
+    retired_retention_days: int = Field(
         365, ge=1, le=36500, description="Days that a retired credential is known again."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -130,7 +130,7 @@ def test_retired_credentials_are_watched_for_a_year(life: Life) -> None:
 
 
 def test_for_how_long_they_are_watched_is_a_setting(life: Life) -> None:
-    service = life.world.with_policy(retired_days=30)
+    service = life.world.with_policy(retired_retention_days=30)
     life.world.clock.wait(days=29)
     assert do(forget_old_retired(service)) == 0
     life.world.clock.wait(days=1)

@@ -44,7 +44,7 @@ POLICY = Policy(
     registration_limit=Limit("registration", 200, 3600),
     registration_total=Limit("registration-total", 10_000, 3600),
     audit_retention_days=0,
-    retired_days=365,
+    retired_retention_days=365,
 )
 
 _addresses = count(1)

@@ -108,7 +108,7 @@ async def forget_old_audit(service: Service) -> int:
 
 async def forget_old_retired(service: Service) -> int:
     """Delete retired credentials that are no longer watched for; how many were deleted."""
-    before = service.now() - service.policy.retired_days * DAY
+    before = service.now() - service.policy.retired_retention_days * DAY
     return await service.store.write(
         lambda tx: tx.execute("forget_retired_before", before=before, limit=ROWS_AT_ONCE)
     )

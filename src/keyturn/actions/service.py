@@ -35,7 +35,7 @@ class Policy:
     registration_limit: Limit
     registration_total: Limit
     audit_retention_days: int
-    retired_days: int
+    retired_retention_days: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,9 +195,7 @@ class Exchange:
 
 async def _read_body(headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytes:
     lengths = [value for name, value in headers if name == b"content-length"]
-    # Python reads no number of thousands of digits.
-    significant = [length.lstrip(b"0") or b"0" for length in lengths]
-    if any(len(digits) > 4 or int(digits) > MAX_BODY for digits in significant):
+    if not all(map(_is_small, lengths)):
         raise BodyTooLarge
     body: bytes = b""
     try:
@@ -213,6 +211,12 @@ async def _read_body(headers: Sequence[tuple[bytes, bytes]], receive: Receive) -
                     return body
     except TimeoutError:
         raise RequestTimeout from None
+
+
+def _is_small(length: bytes) -> bool:
+    # Python reads no number of thousands of digits.
+    digits = length.lstrip(b"0") or b"0"
+    return length.isdigit() and len(digits) <= 4 and int(digits) <= MAX_BODY
 
 
 def _checked(body: bytes) -> bytes:
