@@ -63,8 +63,10 @@ def ask(port: int) -> tuple[bytes, bool]:
     received = b""
     with socket.create_connection((LOOPBACK, port)) as connection:
         connection.sendall(REQUEST)
-        try:
+        # A reset may be here already; what came before it can still be read.
+        with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
+        try:
             while more := connection.recv(4096):
                 received += more
         except OSError:
