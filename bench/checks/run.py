@@ -58,6 +58,8 @@ def measure(
         planned = stack.enter_context(plan.planned(folder, data, groups))
         if "peers" in groups:
             wanted = others.known() if arguments.peers else others.installed(others.known(), build)
+            if not wanted:
+                planned.missing.append("No peer is installed (--peers does it): none is compared.")
             others.add_peers(planned, stack, wanted, build, folder, plan.AGENTS)
         for line in planned.missing:
             _say(line)

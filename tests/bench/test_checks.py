@@ -7,12 +7,14 @@ import pytest
 from bench.checks import wrk
 from bench.checks.chart import LABELS, bar_chart
 from bench.checks.plan import BARE, BY_ASGI, SERVED, STATEMENTS
-from bench.checks.requests import message
+from bench.checks.requests import malformed, message, unknown
 from bench.checks.rotator import Rotations
 from bench.checks.run import picture
 from bench.checks.statements import Statement, statements_table
 from bench.report import measurements
 from bench.suite import Figures, Outcome, Ratio
+from bench.timing.contenders import PREFIX
+from keyturn.core.credential import Credential, Kind
 
 PRINTED = (
     '{"good": 300, "wrong": 1, "connect": 2, "read": 3, "write": 4, "timeout": 5, '
@@ -49,6 +51,14 @@ def test_wrk_without_figures_is_an_error_that_says_what_it_printed(printed: str)
 def test_a_request_has_its_headers_and_the_length_of_its_body() -> None:
     assert message("GET", "/x", {"A": "b"}) == b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nA: b\r\n\r\n"
     assert message("POST", "/", body=b"abc").endswith(b"\r\nContent-Length: 3\r\n\r\nabc")
+
+
+def test_unknown_keys_are_well_formed_and_malformed_ones_are_not() -> None:
+    parsed = [
+        [Credential.parse(key, Kind.API_KEY, PREFIX) is not None for key in made(5)]
+        for made in (unknown, malformed)
+    ]
+    assert parsed == [[True] * 5, [False] * 5]
 
 
 def test_rotations_count_within_the_time_of_the_load_alone() -> None:

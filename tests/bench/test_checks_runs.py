@@ -34,6 +34,7 @@ from bench.http1 import connect, exchange
 from bench.machine import memory
 from bench.suite import take_turns
 from keyturn.core.agent import MAX_CREDITS
+from keyturn.storage.sqlite_file import connect as connect_to
 
 AGENTS = 40
 SHORT = ("bare ASGI", "nginx", "keys/verify, cost 1 (serve)", "forward-auth, 50 rotations (ASGI)")
@@ -98,6 +99,12 @@ def test_an_agent_has_credits_enough_and_never_too_many(
 ) -> None:
     _, body = answered(keyturn, VERIFY.request(data.keys[0], token.text))
     assert 10**11 < json.loads(body)["creditBalance"] <= MAX_CREDITS
+
+
+def test_those_that_are_drawn_have_used_their_keys_before(data: Dataset) -> None:
+    with contextlib.closing(connect_to(data.database)) as connection:
+        used = connection.execute("SELECT count(*) FROM agents WHERE last_used_at > created_at")
+        assert used.get == AGENTS
 
 
 @pytest.mark.parametrize("check", [*CHECKS, AT_COST], ids=lambda check: check.name)
