@@ -116,7 +116,7 @@ class Application:
 @contextlib.asynccontextmanager
 async def _housekeeping(service: Service) -> AsyncIterator[None]:
     house = Housekeeping()
-    often = (write_uses, move_refusals_to_trail, house.expire_receipts)
+    often = (write_uses, move_refusals_to_trail, house.expire_receipts, _flush_metrics)
     tasks = [
         asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
         asyncio.create_task(_repeat(SLOW_SECONDS, service, house.run)),
@@ -130,6 +130,10 @@ async def _housekeeping(service: Service) -> AsyncIterator[None]:
         with contextlib.suppress(Unavailable):
             await write_uses(service)
             await move_refusals_to_trail(service)
+
+
+async def _flush_metrics(_service: Service) -> None:
+    metrics.flush()
 
 
 async def _repeat(
