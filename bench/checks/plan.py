@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,12 +21,10 @@ from bench.checks.requests import (
     write,
 )
 from bench.checks.rotator import CONNECTIONS as ROTATORS
-from bench.checks.rotator import rotate
+from bench.checks.rotator import rotating
 from bench.checks.statements import Statement
 from bench.checks.wrk import Load, Run, drive
 from bench.clients import Rotating, register
-from bench.machine import cores
-from bench.plan import pinned_process
 from bench.servers import Running
 from bench.suite import Measurement, Outcome, Ratio
 from keyturn.testing import Server
@@ -36,8 +33,6 @@ AGENTS = 1_000_000
 GROUPS = ("limits", "checks", "refused", "cost", "rotations", "workers", "peers")
 ROTATIONS = (50, 500)
 WARM_UP = 1
-MARGIN = 1.0
-"""How much longer than the load the rotator goes on, so that it covers all of it."""
 AGENTS_PER_ROTATOR = 16
 
 PATHS = SERVE, ASGI = "serve", "ASGI"
@@ -91,10 +86,8 @@ def planned(folder: Path, data: Dataset, groups: Sequence[str]) -> Iterator[Plan
 
     `folder` takes what is needed for as long.
     """
-    _, load_core = cores()
     with contextlib.ExitStack() as stack:
-        rotator = stack.enter_context(pinned_process(load_core))
-        planner = _Planner(folder, data, groups, stack, rotator)
+        planner = _Planner(folder, data, groups, stack)
         planner.add_all()
         yield planner.plan
 
@@ -105,7 +98,6 @@ class _Planner:
     data: Dataset
     groups: Sequence[str]
     stack: contextlib.ExitStack
-    rotator: ProcessPoolExecutor
     plan: Plan = field(default_factory=Plan)
 
     def __post_init__(self) -> None:
@@ -141,7 +133,7 @@ class _Planner:
             self._add(NGINX, Load(nginx, requests, Answer(200)))
 
     def _add_checks(self, paths: dict[str, Running]) -> None:
-        rotating = self._rotating(paths[SERVE]) if "rotations" in self.groups else []
+        rotators = self._rotators(paths[SERVE]) if "rotations" in self.groups else []
         for check in CHECKS:
             for path, running in paths.items():
                 good = self._load(check, running)
@@ -154,7 +146,7 @@ class _Planner:
                 if "rotations" in self.groups:
                     for rate in ROTATIONS:
                         name = row_name(check, path, f"{rate} rotations")
-                        self._add_rotating(name, good, rotating, rate)
+                        self._add_rotating(name, good, rotators, rate)
 
     def _add_cost(self, paths: dict[str, Running]) -> None:
         if "cost" not in self.groups:
@@ -180,12 +172,9 @@ class _Planner:
 
     def _add_rotating(self, name: str, load: Load, clients: list[Rotating], rate: int) -> None:
         def run(seconds: float) -> Outcome:
-            whole = WARM_UP + round(seconds) + MARGIN
-            rotating = self.rotator.submit(rotate, load.server.port, clients, rate, whole)
-            drive(load, WARM_UP)
-            measured = drive(load, round(seconds))
-            rotations = rotating.result()
-            clients[:] = rotations.clients
+            with rotating(load.server.port, clients, rate) as rotations:
+                drive(load, WARM_UP)
+                measured = drive(load, round(seconds))
             return replace(
                 measured.outcome,
                 errors=measured.outcome.errors + rotations.errors,
@@ -195,7 +184,7 @@ class _Planner:
 
         self.plan.measurements.append(Measurement(name, run))
 
-    def _rotating(self, server: Running) -> list[Rotating]:
+    def _rotators(self, server: Running) -> list[Rotating]:
         pairs = register(server.port, ROTATORS * AGENTS_PER_ROTATOR)
         return [Rotating(pairs[at::ROTATORS]) for at in range(ROTATORS)]
 

@@ -15,6 +15,8 @@ from bench.servers import Running
 from bench.suite import Outcome
 
 CONNECTIONS = 64
+TIMEOUT = "30s"
+"""Long, so that a slow answer is seen as one and not as an error."""
 SCRIPT = Path(__file__).with_name("check.lua")
 ERRORS = ("wrong", "connect", "read", "write", "timeout")
 
@@ -59,13 +61,13 @@ def drive(load: Load, seconds: int) -> Run:
         RuntimeError: wrk ended without its figures; the message has what it printed.
     """
     _, core = cores()
-    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "-s", str(SCRIPT)]
+    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout", TIMEOUT]
     seed = str(secrets.randbits(31))
     arguments = [str(load.requests), str(load.answer.status), load.answer.text, seed]
     begin, theirs, ours = time.perf_counter_ns(), cpu_seconds(load.server.pid), _children()
     with pinned({core}):
         done = subprocess.run(
-            [*command, f"http://127.0.0.1:{load.server.port}", "--", *arguments],
+            [*command, "-s", str(SCRIPT), f"http://127.0.0.1:{load.server.port}", "--", *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -62,7 +62,7 @@ def test_unknown_keys_are_well_formed_and_malformed_ones_are_not() -> None:
 
 
 def test_rotations_count_within_the_time_of_the_load_alone() -> None:
-    found = Rotations([0, 10, 20, 30], errors=0, busy=0.1, clients=[])
+    found = Rotations([0, 10, 20, 30])
     assert found.rate(10, 30) == 2 / 20e-9
 
 
