@@ -50,6 +50,7 @@ class RemoteVerifier(Verifier):
         token = parse_credential(service_token, Kind.SERVICE_TOKEN)
         # A traceback must not show it.
         del service_token
+        self._url = server_address(url, allow_http)
         if token is None:
             raise InvalidInput(
                 "The service token is not one: it is incomplete, mistyped, or of another kind.",
@@ -58,7 +59,6 @@ class RemoteVerifier(Verifier):
             )
         if on_unavailable not in ("deny", "allow"):
             raise ValueError('on_unavailable is "deny" or "allow".')
-        self._url = server_address(url, allow_http)
         self._token = token
         self._timeout = timeout
         self._on_unavailable = on_unavailable
