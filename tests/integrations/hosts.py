@@ -125,14 +125,21 @@ async def django_async_view(request: HttpRequest) -> JsonResponse:
 
 
 @contextlib.contextmanager
+def django_urls(verifier: BlockingVerifier, *urlpatterns: Any, **options: Any) -> Iterator[None]:
+    """Django, the one that there is in a process, with these paths and settings."""
+    urls = ModuleType("urls")
+    vars(urls)["urlpatterns"] = urlpatterns
+    with override_settings(ROOT_URLCONF=urls, AGENT_VERIFIER=verifier, **options):
+        yield
+
+
+@contextlib.contextmanager
 def django_host(
     verifier: Verifier, free: Any, costly: Any, serve: Callable[[], Any], **options: Any
 ) -> Iterator[str]:
-    urls = ModuleType("urls")
-    vars(urls)["urlpatterns"] = [path("", free), path("costly", costly)]
     with (
         contextlib.closing(BlockingVerifier(verifier)) as blocking,
-        override_settings(ROOT_URLCONF=urls, AGENT_VERIFIER=blocking, **options),
+        django_urls(blocking, path("", free), path("costly", costly), **options),
         serve() as url,
     ):
         yield url

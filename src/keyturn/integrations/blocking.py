@@ -23,7 +23,8 @@ class BlockingVerifier:
     """A verifier for any number of threads and event loops, as Flask and Django have them.
 
     The verifier itself runs on an event loop in a thread of its own. That starts with `open()`,
-    or with the first check; in a process that was forked, with the first check there.
+    or with the first check; in a process that was forked, with the first check there. An
+    installation that was open before the fork can't be opened after it.
     """
 
     def __init__(self, verifier: Verifier) -> None:

@@ -1,6 +1,7 @@
 """`EmbeddedVerifier`: opens the installation in this process. It needs the `server` extra."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from keyturn.core.errors import (
     Unavailable,
 )
 from keyturn.housekeeping import running_service
+from keyturn.installation import UnusableInstallation
 from keyturn.integrations.identity import AgentIdentity, Refusal
 from keyturn.integrations.verifier import Verifier, log
 from keyturn.settings import Settings
@@ -24,6 +26,9 @@ _REFUSALS: dict[type[Refused], Refusal] = {
     AgentRevoked: Refusal.REVOKED,
     InsufficientCredits: Refusal.INSUFFICIENT_CREDITS,
 }
+
+_opened_by: list[int] = []
+"""The process that has opened it, for each verifier that is open."""
 
 
 class EmbeddedVerifier(Verifier):
@@ -44,10 +49,19 @@ class EmbeddedVerifier(Verifier):
         Raises:
             UnusableInstallation
         """
+        process = os.getpid()
+        if any(opener != process for opener in _opened_by):
+            # SQLite in this process believes that it has its parent's locks.
+            raise UnusableInstallation(
+                "This process was forked from one that has an installation open: open it after "
+                "the fork."
+            )
         async with running_service(self._settings) as self._service:
+            _opened_by.append(process)
             try:
                 yield
             finally:
+                _opened_by.remove(process)
                 self._service = None
 
     async def _ask(self, key: Credential, cost: int) -> AgentIdentity | Refusal:

@@ -1,6 +1,6 @@
 """For Flask: a whole application or blueprint, or single views."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import ParamSpec
 
@@ -11,7 +11,7 @@ from keyturn.integrations.blocking import BlockingVerifier
 from keyturn.integrations.identity import Refusal, denial
 
 Arguments = ParamSpec("Arguments")
-View = Callable[Arguments, ResponseReturnValue]
+View = Callable[Arguments, ResponseReturnValue | Awaitable[ResponseReturnValue]]
 
 
 def protect(app: Flask | Blueprint, verifier: BlockingVerifier, *, cost: int = 0) -> None:
@@ -24,13 +24,13 @@ def protect(app: Flask | Blueprint, verifier: BlockingVerifier, *, cost: int = 0
 
 def require_agent(
     verifier: BlockingVerifier, *, cost: int = 0
-) -> Callable[[View[Arguments]], View[Arguments]]:
+) -> Callable[[View[Arguments]], Callable[Arguments, ResponseReturnValue]]:
     """A view that only requests with an agent's API key reach; put it below the route.
 
     The agent is `g.agent`. `cost` credits are taken for each request.
     """
 
-    def decorate(view: View[Arguments]) -> View[Arguments]:
+    def decorate(view: View[Arguments]) -> Callable[Arguments, ResponseReturnValue]:
         @wraps(view)
         def guarded(*args: Arguments.args, **values: Arguments.kwargs) -> ResponseReturnValue:
             refused = _refused(verifier, cost)
