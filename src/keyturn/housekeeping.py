@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 
+from keyturn import metrics
 from keyturn.actions.keep_house import Housekeeping
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.note_use import write_uses
@@ -34,7 +35,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
     """
     async with open_service(settings, _end_process) as service:
         house = Housekeeping()
-        often = (write_uses, move_refusals_to_trail, house.expire_receipts)
+        often = (write_uses, move_refusals_to_trail, house.expire_receipts, _flush_metrics)
         tasks = [
             asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
             asyncio.create_task(_repeat(SLOW_SECONDS, service, house.run)),
@@ -48,6 +49,10 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             with contextlib.suppress(Unavailable):
                 await write_uses(service)
                 await move_refusals_to_trail(service)
+
+
+async def _flush_metrics(_service: Service) -> None:
+    metrics.flush()
 
 
 async def _repeat(

@@ -58,7 +58,8 @@ class Frame:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        call = self._callers.call(scope.get("client"), scope["headers"])
+        headers = scope["headers"]
+        call = self._callers.call(scope.get("client"), headers, dict(headers))
         exchange = Exchange(scope, call, send)
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
