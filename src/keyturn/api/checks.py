@@ -238,7 +238,7 @@ def _written(refused: Problem) -> Reply:
     return Reply(refused.status, headers, refused.body)
 
 
-_ALIKE = {
+_ALIKE: dict[tuple[type[KeyturnError], bool], Reply] = {
     (refusal, sent): _written(problem(refusal(), NO_ID, token_sent=sent))
     for refusal in (InvalidCredentials, AgentRevoked, InvalidToken)
     for sent in (True, False)
