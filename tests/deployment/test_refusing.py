@@ -16,6 +16,7 @@ from tests.contract.client import HTTP, Agent, Service, after_rotation, forged
 from tests.contract.raw import connected, request
 
 from .api import Api
+from .conftest import port_of
 from .proxies import PROXIES, free_port, running_proxy
 from .stage import Stage
 
@@ -121,6 +122,7 @@ def test_without_keyturn_nobody_passes_until_it_is_back(
             answer, seen = stage.call(agent.key, "POST", content=content)
             assert_undecided(answer)
             assert seen == []
+        assert agent.key not in (tmp_path / "log").read_text()
         server.start()
         assert stage.call(agent.key)[0].status_code == 200
 
@@ -128,8 +130,7 @@ def test_without_keyturn_nobody_passes_until_it_is_back(
 def test_an_api_that_is_down_is_502_to_those_who_may_pass(
     proxy: str, agent: Agent, keyturn: Service, tmp_path: Path
 ) -> None:
-    port_of_keyturn = int(keyturn.url.rpartition(":")[2])
-    with running_proxy(proxy, tmp_path, keyturn=port_of_keyturn, api=free_port()) as port:
+    with running_proxy(proxy, tmp_path, keyturn=port_of(keyturn), api=free_port()) as port:
         url = f"http://127.0.0.1:{port}/"
         allowed = HTTP.get(url, headers={"Authorization": f"Bearer {agent.key}"})
         assert (allowed.status_code, HTTP.get(url).status_code) == (502, 401)
