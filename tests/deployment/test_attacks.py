@@ -145,6 +145,12 @@ def test_no_path_gets_by_without_a_key(stage: Stage, target: str) -> None:
         assert seen == []
 
 
+@pytest.mark.parametrize("target", ["/_keyturn", "/%5Fkeyturn", "/v1/forward-auth"])
+def test_keyturns_answer_itself_is_not_to_be_had(stage: Stage, agent: Agent, target: str) -> None:
+    answer, _ = stage.call(agent.key, target=target)
+    assert "x-agent-id" not in answer.headers
+
+
 def test_a_huge_header_beside_a_good_key_does_not_pass(stage: Stage, agent: Agent) -> None:
     sent = request("GET", "/", f"Authorization: Bearer {agent.key}", "X-Huge: " + "x" * 100_000)
     answer, seen = stage.send(sent)
