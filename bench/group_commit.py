@@ -93,6 +93,7 @@ class Raw:
             secret_server_key="k1",
             now=now,
             used_at=now,
+            used_from="127.0.0.1",
             id=agent.id,
             generation=agent.generation,
             status="active",

@@ -4,13 +4,16 @@ import json
 import os
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from tests.contract.client import Agent
+from tests.contract.client import ABSENT_ID, Agent, Service
 from tests.contract.raw import END_OF_CHUNKS, chunked, head, request
 
+from .api import Api
+from .proxies import PROXIES, running_proxy
 from .stage import Stage, identity
 
 BODIES = {
@@ -103,3 +106,22 @@ def test_a_body_after_100_continue_reaches_the_api(stage: Stage, agent: Agent) -
     answered, [seen] = stage.pour(asks, chunked(b"abc"), END_OF_CHUNKS)
     assert b" 200 OK\r\n" in answered
     assert seen.body_sha256 == sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_keyturn_is_asked_about_the_key_and_is_not_sent_the_request(
+    proxy: str, api: Api, tmp_path: Path
+) -> None:
+    # The API stands for Keyturn, and admits nobody, because its answer names nobody.
+    with running_proxy(proxy, tmp_path, keyturn=api.port, api=api.port) as port:
+        spoof = {"X-Agent-Id": ABSENT_ID, "X_Agent_Id": ABSENT_ID, "X-Developer-Id": ABSENT_ID}
+        answer, [asked] = Stage(proxy, port, api, Service("", "")).call(
+            "key", "POST", "/path?query", content=b"body", headers={"Cookie": "a=b", **spoof}
+        )
+    assert answer.status_code == 503
+    # Caddy adds the visitor's query, which Keyturn does not look at.
+    assert (asked.method, asked.target.partition("?")[0]) == ("GET", "/v1/forward-auth")
+    assert asked.body_sha256 == sha256(b"").hexdigest()
+    assert asked.all("authorization") == ["Bearer key"]
+    assert asked.all("x-forwarded-for") == ["127.0.0.1"]
+    assert asked.all("cookie") == [] and identity(asked) == []

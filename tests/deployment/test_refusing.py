@@ -34,13 +34,14 @@ NOT_KEYS = {
     "another header": ({"X-Api-Key": forged("ak")}, UNAUTHORIZED),
     "who it claims to be": ({"X-Agent-Id": "00000000-0000-4000-8000-000000000001"}, UNAUTHORIZED),
 }
-# Whatever listens there, as long as it does not say 200.
+# Whatever else listens there.
 ODD_ANSWERS = {
     "nothing": b"",
     "no HTTP": b"220 mail.example.com ESMTP\r\n",
     "half an answer": b"HTTP/1.1 2",
     "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
     "not found": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    "200 for nobody": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "an internal error": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
 }
 
@@ -148,7 +149,7 @@ def test_a_keyturn_that_accepts_and_never_answers_is_503(
 
 
 @pytest.mark.parametrize("odd", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-def test_no_other_answer_than_200_lets_a_visitor_pass(
+def test_nothing_but_keyturns_200_lets_a_visitor_pass(
     proxy: str, api: Api, tmp_path: Path, odd: bytes
 ) -> None:
     with (
