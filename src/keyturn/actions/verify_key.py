@@ -75,7 +75,7 @@ def verify_key(service: Service, call: Call, key: str | None, asks: Token | None
 async def verify_keys(
     service: Service,
     call: Call,
-    asks: Token,
+    asks: Token | None,
     checks: Sequence[Check],
     idempotency_key: str | None = None,
 ) -> list[Agent | Refused]:
@@ -103,7 +103,7 @@ async def verify_keys(
     return await service.store.write(charge)
 
 
-def _verified(service: Service, call: Call, asks: Token, check: Check) -> Agent | Refused:
+def _verified(service: Service, call: Call, asks: Token | None, check: Check) -> Agent | Refused:
     try:
         return verify_key(service, call, check.key, asks)
     except (InvalidCredentials, AgentRevoked) as refused:
@@ -145,9 +145,11 @@ def _was_charged(
     return False
 
 
-def _macs(service: Service, asks: Token, idempotency_key: str | None, place: int) -> list[Mac]:
+def _macs(
+    service: Service, asks: Token | None, idempotency_key: str | None, place: int
+) -> list[Mac]:
     """By what a charge is known: no service can repeat another's."""
-    if idempotency_key is None:
+    if asks is None or idempotency_key is None:
         return []
     parts = [b"charge", asks.id.encode(), str(place).encode(), idempotency_key.encode()]
     return service.keyring.candidates(length_prefixed(parts))
