@@ -9,15 +9,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 from keyturn import metrics
 from keyturn.actions.keep_house import Housekeeping
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.note_use import write_uses
 from keyturn.actions.service import Call, Service
-from keyturn.api import agents, audit, developers, operations, self_service, tokens
+from keyturn.api import (
+    agents,
+    audit,
+    check_routes,
+    developers,
+    operations,
+    self_service,
+    tokens,
+)
+from keyturn.api.callers import Callers
+from keyturn.api.checks import Checks
 from keyturn.api.frame import CALL, Frame
+from keyturn.api.hot_path import HotPath
 from keyturn.api.problems import Internal, problem
 from keyturn.api.reference import describe, reference_page
 from keyturn.core.errors import InvalidRequest, KeyturnError, Unavailable
@@ -33,38 +44,86 @@ _log = structlog.get_logger()
 _ROUTERS = (self_service, agents, developers, tokens, audit, operations)
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The service as an ASGI application, which opens the installation when it starts.
+def create_app(settings: Settings) -> "Application":
+    """The service as an ASGI application.
 
-    Raises (at start):
-        UnusableInstallation
+    A server runs its lifespan. Mounted in another application, under any prefix, it leaves that
+    to its host: `FastAPI(lifespan=keyturn.lifespan)`.
     """
-    routes = [route for module in _ROUTERS for route in module.router.routes]
-    app = FastAPI(
-        lifespan=_lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
-    )
-    for module in _ROUTERS:
-        app.include_router(module.router)
-    app.add_exception_handler(KeyturnError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_malformed)
-    app.add_exception_handler(Exception, _fail)
-    app.state.settings = settings
-    app.state.openapi_document = describe(routes, settings.public_url)
-    app.state.reference_page = reference_page(app.state.openapi_document)
-    return Frame(app, routes=routes, trusted=settings.trusted_proxies)
+    return Application(settings)
+
+
+class Application:
+    """Checks first, then the frame, then FastAPI; open while its lifespan runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._callers = Callers(settings.trusted_proxies)
+        self._api = self._make_api()
+        routes = [route for module in _ROUTERS for route in module.router.routes]
+        self._hot_path = HotPath(Frame(self._api, routes=routes, callers=self._callers))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan" and self.checks is None:
+            raise RuntimeError(
+                "Keyturn is not open: give its lifespan to the application that it is mounted in."
+            )
+        await self._hot_path(scope, receive, send)
+
+    @property
+    def checks(self) -> Checks | None:
+        """What answers checks, for a server that has a shorter way; None while it is not open."""
+        return self._hot_path.checks
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
+        """Open the installation, and keep house while it is open.
+
+        Raises:
+            UnusableInstallation
+        """
+        async with open_service(self._settings, _end_process) as service:
+            self._api.state.service = service
+            self._hot_path.checks = Checks(service, self._callers)
+            try:
+                async with _housekeeping(service):
+                    yield
+            finally:
+                self._hot_path.checks = None
+
+    def _make_api(self) -> FastAPI:
+        api = FastAPI(
+            lifespan=self.lifespan,
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+        )
+        for module in _ROUTERS:
+            api.include_router(module.router)
+        api.add_exception_handler(KeyturnError, _refuse)
+        api.add_exception_handler(RequestValidationError, _refuse_malformed)
+        api.add_exception_handler(Exception, _fail)
+        described = [
+            route for module in (*_ROUTERS, check_routes) for route in module.router.routes
+        ]
+        api.state.settings = self._settings
+        api.state.openapi_document = describe(described, self._settings.public_url)
+        api.state.reference_page = reference_page(api.state.openapi_document)
+        return api
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with open_service(app.state.settings, _end_process) as service:
-        app.state.service = service
-        housekeeping = Housekeeping()
-        often = (write_uses, move_refusals_to_trail, housekeeping.expire_receipts)
-        tasks = [
-            asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
-            asyncio.create_task(_repeat(SLOW_SECONDS, service, housekeeping.run)),
-        ]
+async def _housekeeping(service: Service) -> AsyncIterator[None]:
+    house = Housekeeping()
+    often = (write_uses, move_refusals_to_trail, house.expire_receipts)
+    tasks = [
+        asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
+        asyncio.create_task(_repeat(SLOW_SECONDS, service, house.run)),
+    ]
+    try:
         yield
+    finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,5 +1,6 @@
 """What Prometheus may know. No label ever holds a credential, an id or an address."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -30,6 +31,26 @@ UNTRUSTED_FORWARDED = Counter(
     "keyturn_untrusted_forwarded_headers",
     "Requests with a forwarding header from a peer that is not a trusted proxy.",
 )
+
+
+@functools.cache
+def _requests(method: str, route: str, status: int) -> Counter:
+    return REQUESTS.labels(method, route, status)
+
+
+def count_request(method: str, route: str, status: int) -> None:
+    """Count an answer of a route whose answers are not timed one by one."""
+    _requests(method, route, status).inc()
+
+
+def count_refusal(code: str) -> None:
+    """Count a refused request by its error code."""
+    _refusals(code).inc()
+
+
+@functools.cache
+def _refusals(code: str) -> Counter:
+    return REFUSALS.labels(code)
 
 
 def reserve() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +34,7 @@ AGENT = Agent(
     self_registered=True,
     created_at=900 * DAY,
     last_used_at=None,
+    last_used_address=None,
 )
 
 DECEIVING = re.compile(
@@ -155,10 +155,10 @@ def test_metadata_with_a_credential_is_refused(metadata: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("days", [1, 7, 365])
 def test_a_key_is_due_for_rotation_after_the_agents_period(days: int) -> None:
-    assert replace(AGENT, rotation_period_days=days).rotation_due_at == (1000 + days) * DAY
+    assert AGENT._replace(rotation_period_days=days).rotation_due_at == (1000 + days) * DAY
 
 
 def test_only_a_revoked_agent_is_revoked() -> None:
-    assert replace(AGENT, status="revoked").revoked
+    assert AGENT._replace(status="revoked").revoked
     assert not AGENT.revoked
-    assert not replace(AGENT, status="quarantined").revoked
+    assert not AGENT._replace(status="quarantined").revoked

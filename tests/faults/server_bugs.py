@@ -10,15 +10,15 @@ from unittest import mock
 
 from keyturn import asgi, installation
 from keyturn.actions import (
-    authenticate,
     issue_credentials,
     recover,
     revoke_agent,
     rotate_credentials,
+    verify_key,
 )
 from keyturn.actions.find_agent import agent_by_key
 from keyturn.actions.issue_credentials import Issued, swap
-from keyturn.actions.note_use import note_use, write_uses
+from keyturn.actions.note_use import note_key_use, write_uses
 from keyturn.actions.recover import Opened, Recoverable
 from keyturn.actions.retire_credentials import Shown, retire_pair
 from keyturn.actions.rotate_credentials import PairProof
@@ -124,7 +124,7 @@ def older_rotations_are_repeated() -> None:
         return opened or answers.get(tuple(request._proof))
 
     async def forget(service: Service) -> None:
-        for (_, agent_id), use in service.uses.last.items():
+        for (_, agent_id), use in service.uses.first.items():
             for proof, opened in list(answers.items()):
                 if opened.agent_id == agent_id and opened.generation <= (use.generation or 0):
                     del answers[proof]
@@ -152,12 +152,10 @@ def repeated_after_a_developer_rotated() -> None:
 
 
 def first_use_is_not_noticed() -> None:
-    def note(
-        service: Service, table: Any, identifier: str, credential: Any, key: str, _gen: Any = None
-    ) -> None:
-        note_use(service, table, identifier, credential, key)
+    def note(service: Service, call: Any, agent: Agent, key: Any) -> None:
+        note_key_use(service, call, agent._replace(generation=0), key)
 
-    _put(authenticate, "note_use", note)
+    _put(verify_key, "note_key_use", note)
 
 
 def repeated_for_any_idempotency_key() -> None:
@@ -182,7 +180,7 @@ def old_key_lives_for_a_second() -> None:
             agent = tx.one(Agent, "agent_by_id", id=agent_id) if now - at < 1 else None
         return agent
 
-    _put(authenticate, "agent_by_key", lenient)
+    _put(verify_key, "agent_by_key", lenient)
     _put(rotate_credentials, "agent_by_key", lenient)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -27,7 +27,9 @@ STATEMENTS = [(database, name) for database, file in FILES.items() for name in l
 
 
 def columns_of(record: Any) -> list[str]:
-    return [field.name for field in fields(record)]
+    if is_dataclass(record):
+        return [field.name for field in fields(record)]
+    return list(record._fields)
 
 
 RECORDS = {
@@ -117,6 +119,8 @@ HOT = [
     ("keyturn.db", "note_agent_used"),
     ("keyturn.db", "move_agent_key"),
     ("keyturn.db", "spend_token"),
+    ("keyturn.db", "take_credits"),
+    ("keyturn.db", "charge_by_mac"),
     ("limits.db", "counted_attempts"),
 ]
 

@@ -1,15 +1,13 @@
 """Whose credential is this? Agents by their API key, developers by their token."""
 
-from keyturn.actions.find_agent import agent_by_key
-from keyturn.actions.note_use import note_use
-from keyturn.actions.notice_reuse import notice_reuse
-from keyturn.actions.record_audit import refusals_recorded
-from keyturn.actions.retire_credentials import Shown
+from keyturn.actions.note_use import note_token_use
+from keyturn.actions.record_audit import note_refusal, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
+from keyturn.actions.verify_key import verify_key
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action
 from keyturn.core.credential import Kind
-from keyturn.core.errors import AgentRevoked, InvalidCredentials, InvalidToken, OperatorOnly
+from keyturn.core.errors import InvalidToken, OperatorOnly
 from keyturn.core.rotation import bearer_token
 from keyturn.core.token import Token
 
@@ -21,17 +19,21 @@ def authenticate_agent(service: Service, call: Call, authorization: str | None) 
         InvalidCredentials: no key, or one that is unknown, retired or malformed.
         AgentRevoked
     """
-    key = service.parse(bearer_token(authorization), Kind.API_KEY)
-    agent = service.store.read(lambda tx: agent_by_key(tx, service, key)) if key else None
-    if key is None:
-        raise InvalidCredentials
-    if agent is None:
-        notice_reuse(service, call, Shown(key))
-        raise InvalidCredentials
-    if agent.revoked:
-        raise AgentRevoked
-    note_use(service, "agent", agent.id, key, agent.key_server_key, agent.generation)
-    return agent
+    return verify_key(service, call, bearer_token(authorization))
+
+
+def authenticate_service(service: Service, call: Call, text: str | None) -> Token:
+    """The service whose token this is.
+
+    Raises:
+        InvalidToken: no token, one that is unknown or deleted, or a disabled developer's.
+    """
+    token = find_token(service, text, Kind.SERVICE_TOKEN) if text is not None else None
+    if token is None:
+        if text is not None:
+            note_refusal(service, call, Action.TOKEN_REFUSED, InvalidToken.code)
+        raise InvalidToken
+    return token
 
 
 async def authenticate_developer(
@@ -63,7 +65,7 @@ def find_token(service: Service, text: str, kind: Kind) -> Token | None:
         lambda tx: [tx.one(Token, "token_by_mac", mac=mac.digest) for mac in candidates]
     ):
         if token is not None and token.is_live(service.now()) and not token.used_up:
-            note_use(service, "token", token.id, credential, token.server_key)
+            note_token_use(service, token, credential)
             return token
     return None
 

@@ -60,12 +60,17 @@ def secret_columns(service: Service, secret: Credential | None) -> dict[str, Any
 
 
 def swap(
-    tx: Transaction, service: Service, agent: Agent, pair: Pair, shown: Shown | None = None
+    tx: Transaction,
+    service: Service,
+    agent: Agent,
+    pair: Pair,
+    shown: Shown | None = None,
+    used_from: str | None = None,
 ) -> bool:
     """Put the pair in the place of the agent's credentials, if they are still those of `agent`.
 
     It is a compare-and-swap on generation and status; quarantine ends with it. `shown` is what
-    the agent has shown for it, None where a developer does it.
+    the agent has shown for it, from the address `used_from`; None where a developer does it.
     """
     changed = tx.execute(
         "replace_credentials",
@@ -74,6 +79,7 @@ def swap(
         status=agent.status,
         now=service.now(),
         used_at=service.now() if shown else None,
+        used_from=used_from,
         **pair_columns(service, pair),
     )
     if changed == 1:

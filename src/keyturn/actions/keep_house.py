@@ -49,6 +49,7 @@ class Housekeeping:
             await service.store.scrub()
         await _until_done(forget_old_audit, service)
         await _until_done(forget_old_retired, service)
+        await _until_done(forget_old_charges, service)
 
     async def expire_receipts(self, service: Service) -> None:
         """Delete sealed answers whose time is over, which for a registration comes soon.
@@ -111,6 +112,13 @@ async def forget_old_retired(service: Service) -> int:
     before = service.now() - service.policy.retired_retention_days * DAY
     return await service.store.write(
         lambda tx: tx.execute("forget_retired_before", before=before, limit=ROWS_AT_ONCE)
+    )
+
+
+async def forget_old_charges(service: Service) -> int:
+    """Delete charges whose idempotency keys are free again; how many were deleted."""
+    return await service.store.write(
+        lambda tx: tx.execute("forget_charges", now=service.now(), limit=ROWS_AT_ONCE)
     )
 
 

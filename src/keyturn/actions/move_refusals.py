@@ -56,7 +56,7 @@ async def move_refusals_to_trail(service: Service) -> None:
     Raises:
         Unavailable: a store can't answer; nothing is lost, and the next call goes on.
     """
-    await _write_reuses(service)
+    await _write_noticed(service)
     now = service.now()
     times = {"now": now, "opened_by": now - TALLY_WINDOW}
     if not service.limits.read(lambda tx: tx.one(bool, "refusals_wait", **times)):
@@ -73,20 +73,21 @@ async def move_refusals_to_trail(service: Service) -> None:
         await service.limits.write(partial(_forget_all, waiting))
 
 
-async def _write_reuses(service: Service) -> None:
-    seen = service.reuses.take()
-    if not seen:
+async def _write_noticed(service: Service) -> None:
+    seen, refused = service.reuses.take(), service.refused.take()
+    if not seen and not refused:
         return
 
     def write(tx: Transaction) -> None:
-        for sighting in seen:
-            tx.execute("add_refusal", **refusal_columns(reuse_refusal(service, sighting)))
+        for refusal in [*(reuse_refusal(service, sighting) for sighting in seen), *refused]:
+            tx.execute("add_refusal", **refusal_columns(refusal))
 
     try:
         await service.limits.write(write)
     except Unavailable:
         for sighting in seen:
             service.reuses.add(sighting)
+        service.refused.put_back(refused)
         raise
 
 

@@ -1,24 +1,46 @@
 """Keeps when credentials were last used, and moves them to the current server key, in batches."""
 
-from keyturn.actions.service import Move, Service, Table, Use
+from functools import partial
+
+from keyturn.actions.pending_uses import Key, Use
+from keyturn.actions.service import Call, Service
+from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential
 from keyturn.core.errors import Unavailable
+from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
 
 
-def note_use(
+def note_key_use(service: Service, call: Call, agent: Agent, key: Credential) -> None:
+    """Remember that this agent's current API key was accepted now."""
+    used_at = agent.last_used_at if agent.key_was_used else None
+    use = Use(service.now(), call.address.text, agent.generation)
+    _note(service, ("agent", agent.id), use, used_at, key, agent.key_server_key)
+
+
+def note_token_use(service: Service, token: Token, credential: Credential) -> None:
+    """Remember that this token was accepted now."""
+    use = Use(service.now())
+    _note(service, ("token", token.id), use, token.last_used_at, credential, token.server_key)
+
+
+def _note(
     service: Service,
-    table: Table,
-    identifier: str,
+    place: Key,
+    use: Use,
+    used_at: int | None,
     credential: Credential,
     server_key: str,
-    generation: int | None = None,
 ) -> None:
-    """Remember that this credential was accepted now; of an API key, of which generation."""
-    service.uses.last[table, identifier] = Use(service.now(), generation)
-    if server_key != service.keyring.current.id:
-        old = next(m for m in service.keyring.candidates(credential) if m.server_key == server_key)
-        service.uses.moves[table, identifier] = Move(old.digest, service.keyring.mac(credential))
+    uses, keyring = service.uses, service.keyring
+    if server_key != keyring.current.id:
+        old = next(m for m in keyring.candidates(credential) if m.server_key == server_key)
+        use.old_mac, use.new = old.digest, keyring.mac(credential)
+        uses.first[place] = use
+    elif used_at is None:
+        uses.first[place] = use
+    elif uses.has_room(place, use.at - used_at):
+        uses.later[place] = use
 
 
 async def write_uses(service: Service) -> None:
@@ -27,27 +49,24 @@ async def write_uses(service: Service) -> None:
     Raises:
         Unavailable: the store can't answer; the next round writes this batch too.
     """
-    last, moves = service.uses.take()
-    if not last:
-        return
+    for batch in service.uses.take():
+        try:
+            await service.store.write(partial(_write, batch))
+        except Unavailable:
+            service.uses.put_back(batch)
+            raise
 
-    def write(tx: Transaction) -> None:
-        for (table, identifier), use in last.items():
-            tx.execute(f"note_{table}_used", id=identifier, at=use.at)
-            if use.generation is not None:
-                # Whoever uses the new key has its answer, and needs no other.
-                tx.execute("end_receipt", agent_id=identifier, generation=use.generation)
-        for (table, _), move in moves.items():
+
+def _write(batch: dict[Key, Use], tx: Transaction) -> None:
+    for (table, identifier), use in batch.items():
+        if table == "token":
+            tx.execute("note_token_used", id=identifier, at=use.at)
+        else:
+            values = {"at": use.at, "address": use.address, "generation": use.generation}
+            tx.execute("note_agent_used", id=identifier, **values)
+            # Whoever uses the new key has its answer, and needs no other.
+            tx.execute("end_receipt", agent_id=identifier, generation=use.generation)
+        if use.new is not None:
             query = "move_agent_key" if table == "agent" else "move_token"
-            tx.execute(
-                query,
-                old_mac=move.old_mac,
-                new_mac=move.new.digest,
-                server_key=move.new.server_key,
-            )
-
-    try:
-        await service.store.write(write)
-    except Unavailable:
-        service.uses.put_back(last, moves)
-        raise
+            new = use.new
+            tx.execute(query, old_mac=use.old_mac, new_mac=new.digest, server_key=new.server_key)

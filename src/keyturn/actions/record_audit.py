@@ -69,6 +69,19 @@ async def refusals_recorded(
         raise
 
 
+def note_refusal(service: Service, call: Call, action: Action, reason: str) -> None:
+    """Keep a refusal that names no agent in memory, for the next round of housekeeping.
+
+    So a flood of bad tokens costs a check no more than good ones. A crash loses half a second.
+    """
+    service.refused.note(
+        action,
+        reason,
+        call.address.bucket,
+        lambda: make_entry(service, call, Attempt(action), {"reason": reason}, outcome="refused"),
+    )
+
+
 def insert_entry(tx: Transaction, entry: Entry) -> bool:
     """Add an entry to the trail; whether it was new. One whose id is there changes nothing."""
     columns = {**entry.columns(), "details": json.dumps(entry.details)}

@@ -38,7 +38,8 @@ async def revoke_self(service: Service, call: Call, presented: Presented) -> str
         def revoke(tx: Transaction) -> str:
             agent = prove(tx)
             end_agent(tx, agent)
-            tx.execute("note_agent_used", id=agent.id, at=service.now())
+            use = {"at": service.now(), "address": call.address.text}
+            tx.execute("note_agent_used", id=agent.id, generation=agent.generation, **use)
             record(tx, service, call, replace(attempt, actor=Actor("agent", agent.id)))
             return agent.id
 

@@ -82,7 +82,7 @@ async def _rotate(
         def rotate(tx: Transaction) -> Issued:
             # Proven again: another rotation may have come between.
             agent = prove(tx)
-            if not swap(tx, service, agent, pair, prove.shown):
+            if not swap(tx, service, agent, pair, prove.shown, call.address.text):
                 refuse(ROTATION_ROWS, Facts(still_current=False), service)
             issued = Issued(agent.id, agent.name, pair)
             if request is not None:

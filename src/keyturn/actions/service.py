@@ -7,15 +7,14 @@ from typing import Literal, Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from keyturn.core.audit_trail import Actor, Entry
+from keyturn.actions.pending_uses import PendingUses
+from keyturn.core.audit_trail import EVERYWHERE, Action, Actor, Entry, Refusal
 from keyturn.core.client_address import ClientAddress
 from keyturn.core.credential import Credential, Kind, RandomBytes
-from keyturn.core.keyed_hash import Keyring, Mac
+from keyturn.core.keyed_hash import Keyring
 from keyturn.core.rate_limit import Limit, Verdict
 from keyturn.core.reuse import Retired
 from keyturn.storage.store import Store
-
-Table = Literal["agent", "token"]
 
 Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970 UTC."""
@@ -23,6 +22,10 @@ Clock = Callable[[], int]
 REVOCATION_LIMIT = Limit("revocation", 10, 900)
 REPLAY_LIMIT = Limit("replay", 20, 3600)
 """Of one answer; contract, section 3, row 3b."""
+
+
+MAX_REFUSED = 1000
+"""Kinds of refusals, by address, that are told apart between two writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,45 +39,6 @@ class Policy:
     registration_total: Limit
     audit_retention_days: int
     retired_retention_days: int
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A credential kept under an older server key, and what it is under the current one."""
-
-    old_mac: bytes
-    new: Mac
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """When a credential was last accepted; `generation` where it was an agent's API key."""
-
-    at: int
-    generation: int | None
-
-
-class Uses:
-    """Accepted credentials since the last write: when, and which are under an older server key.
-
-    It is emptied by a batched write off the requests' path; a crash loses about half a second.
-    """
-
-    def __init__(self) -> None:
-        self.last: dict[tuple[Table, str], Use] = {}
-        self.moves: dict[tuple[Table, str], Move] = {}
-
-    def take(self) -> tuple[dict[tuple[Table, str], Use], dict[tuple[Table, str], Move]]:
-        """All of it; what is noted from now on belongs to the next batch."""
-        taken = self.last, self.moves
-        self.last, self.moves = {}, {}
-        return taken
-
-    def put_back(
-        self, last: dict[tuple[Table, str], Use], moves: dict[tuple[Table, str], Move]
-    ) -> None:
-        """Those of a batch that was not written; what has been noted since is newer."""
-        self.last, self.moves = last | self.last, moves | self.moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +71,36 @@ class Reuses:
         return list(taken.values())
 
 
+class Refused:
+    """Refusals that name no agent since the last write: the first of each kind, and how often."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[Action, str, str], Refusal] = {}
+
+    def note(self, action: Action, reason: str, bucket: str, make: Callable[[], Entry]) -> None:
+        """Count one more; `make` gives the entry of the first of its kind."""
+        key = action, reason, bucket
+        if key not in self._seen and len(self._seen) >= MAX_REFUSED:
+            key = action, reason, EVERYWHERE
+        first = self._seen.get(key)
+        self._seen[key] = (
+            replace(first, times=first.times + 1) if first else Refusal(make(), reason, key[2])
+        )
+
+    def put_back(self, refusals: list[Refusal]) -> None:
+        """Those that were not written."""
+        for refusal in refusals:
+            key = Action(refusal.entry.action), refusal.reason, refusal.bucket or EVERYWHERE
+            newer = self._seen.get(key)
+            times = refusal.times + (newer.times if newer else 0)
+            self._seen[key] = replace(refusal, times=times)
+
+    def take(self) -> list[Refusal]:
+        """All of them; what is refused from now on belongs to the next batch."""
+        taken, self._seen = self._seen, {}
+        return list(taken.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One running installation.
@@ -123,8 +117,9 @@ class Service:
     now: Clock
     random_bytes: RandomBytes
     report_reuse: Callable[[Entry], None] = lambda _entry: None
-    uses: Uses = field(default_factory=Uses)
+    uses: PendingUses = field(default_factory=PendingUses)
     reuses: Reuses = field(default_factory=Reuses)
+    refused: Refused = field(default_factory=Refused)
     turns: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def new_id(self) -> str:
@@ -146,6 +141,8 @@ class Call:
     request_id: str | None
     user_agent: str | None = None
     verdict: Verdict | None = None
+    hidden: bool = False
+    """A peer that is no trusted proxy says that it speaks for somebody else."""
 
     @classmethod
     def local(cls) -> Self:

@@ -97,6 +97,7 @@ class DevelopersAgent(OwnAgent):
     rotation_period_days: int
     created_at: Instant
     last_used_at: Instant | None
+    last_used_address: Annotated[str | None, Field(examples=["203.0.113.7"])]
 
     @classmethod
     def seen(cls, agent: Agent, prefix: str) -> Self:
@@ -108,6 +109,7 @@ class DevelopersAgent(OwnAgent):
             rotation_period_days=agent.rotation_period_days,
             created_at=rfc3339(agent.created_at),
             last_used_at=_optional_instant(agent.last_used_at),
+            last_used_address=agent.last_used_address,
         )
 
 

@@ -8,7 +8,8 @@ from fastapi import Depends, Path, Request
 
 from keyturn.actions.authenticate import authenticate_agent, authenticate_developer
 from keyturn.actions.service import Call, Principal, Service
-from keyturn.api.frame import CALL, NO_OBJECT
+from keyturn.api.first_refusals import NO_OBJECT
+from keyturn.api.frame import CALL
 from keyturn.api.problems import BodyTooLarge, Internal, RequestTimeout, documented
 from keyturn.core.agent import Agent
 from keyturn.core.errors import (
@@ -24,6 +25,8 @@ EVERYWHERE = (InvalidRequest, RequestTimeout, BodyTooLarge, Internal, Unavailabl
 """What every route may answer."""
 API_KEY = "apiKey"
 DEVELOPER_TOKEN = "developerToken"
+SERVICE_TOKEN = "serviceToken"
+BASIC_SERVICE_TOKEN = "basicServiceToken"
 METRICS_TOKEN = "metricsToken"
 SECURITY_SCHEMES = {
     API_KEY: {
@@ -37,6 +40,17 @@ SECURITY_SCHEMES = {
         "scheme": "bearer",
         "bearerFormat": "sk_live_dt_…",
         "description": "A developer's token.",
+    },
+    SERVICE_TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "sk_live_sv_…",
+        "description": "A service's token.",
+    },
+    BASIC_SERVICE_TOKEN: {
+        "type": "http",
+        "scheme": "basic",
+        "description": "Any user name, and a service's token as the password.",
     },
     METRICS_TOKEN: {
         "type": "http",

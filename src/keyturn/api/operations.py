@@ -11,7 +11,6 @@ from keyturn.actions.keep_house import check_ready
 from keyturn.actions.manage_developers import operator_exists
 from keyturn.api.answers import Health
 from keyturn.api.context import METRICS_TOKEN, On, public
-from keyturn.api.frame import FORWARDED
 from keyturn.api.reference import PAGE_HEADERS, page
 from keyturn.core.errors import InvalidToken
 from keyturn.core.rotation import bearer_token
@@ -42,7 +41,7 @@ async def readyz(on: On) -> Health:
 async def show_metrics(on: On, request: Request) -> Response:
     """For callers on the same machine, and for whoever has KEYTURN_METRICS_TOKEN."""
     # A proxy that we don't trust hides who asks behind a loopback address.
-    local = on.call.address.loopback and not request.scope.get(FORWARDED)
+    local = on.call.address.loopback and not on.call.hidden
     expected = request.app.state.settings.metrics_token
     sent = bearer_token(request.headers.get("authorization")) or ""
     known = expected is not None and hmac.compare_digest(

@@ -65,6 +65,7 @@ STATUS: dict[type[KeyturnError], int] = {
     errors.InsufficientCredits: 409,
     BodyTooLarge: 413,
     errors.IdempotencyKeyReused: 422,
+    errors.ChargeRepeated: 422,
     errors.TooManyReplays: 429,
     errors.TooManyRotationAttempts: 429,
     errors.TooManyAttempts: 429,

@@ -41,7 +41,8 @@ def describe(routes: Sequence[BaseRoute], public_url: str) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             # The framework's own answer to malformed input, which we never send.
-            operation["responses"].pop("422", None)
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
             for parameter in operation.get("parameters", []):
                 parameter["schema"] = _never_null(parameter["schema"])
             for content in operation.get("requestBody", {}).get("content", {}).values():

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from keyturn.api.wire_model import SECRET_EXAMPLE, WHOLE, Moment, Wire
+from keyturn.api.wire_model import API_KEY_EXAMPLE, SECRET_EXAMPLE, WHOLE, Moment, Wire
 from keyturn.core.agent import MAX_CHANGE, MAX_ROTATION_PERIOD_DAYS, MAX_TEXT, OnReuse
 from keyturn.core.developer import EMAIL
 
@@ -69,6 +69,15 @@ class RevocationRequest(Wire):
 class CreditsRequest(Wire):
     amount: Annotated[int, Field(ge=-MAX_CHANGE, le=MAX_CHANGE, examples=[50]), WHOLE]
     reason: Reason = ""
+
+
+class VerificationRequest(Wire):
+    key: Annotated[str, Field(examples=[API_KEY_EXAMPLE])]
+    cost: Annotated[int, Field(ge=0, description="Credits that it takes."), WHOLE] = 0
+
+
+class VerificationBatchRequest(Wire):
+    keys: Annotated[list[VerificationRequest], Field(max_length=100)]
 
 
 class DeveloperRequest(Wire):

@@ -2,8 +2,7 @@
 
 import json
 import unicodedata
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from keyturn.core.credential import contains_credential
 from keyturn.core.errors import InvalidRequest
@@ -33,9 +32,11 @@ _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE = frozenset({"Cf", "Zs"})
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """An agent as it is kept. Times are milliseconds since 1970 UTC."""
+class Agent(NamedTuple):
+    """An agent as it is kept. Times are milliseconds since 1970 UTC.
+
+    A named tuple, because every check makes one: it costs a third of a frozen dataclass.
+    """
 
     seq: int
     id: str
@@ -56,10 +57,16 @@ class Agent:
     self_registered: bool
     created_at: int
     last_used_at: int | None
+    last_used_address: str | None
 
     @property
     def rotation_due_at(self) -> int:
         return self.key_created_at + self.rotation_period_days * DAY
+
+    @property
+    def key_was_used(self) -> bool:
+        """Whether a use of the current API key is on record."""
+        return self.last_used_at is not None and self.last_used_at > self.key_created_at
 
     @property
     def revoked(self) -> bool:

@@ -15,6 +15,8 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 43
 CHECKSUM_LENGTH = 6
 
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+
 RandomBytes = Callable[[int], bytes]
 """Gives that many bytes from a cryptographically secure source."""
 
@@ -90,12 +92,8 @@ def mask(start: str, last4: str) -> str:
 
 def checksum(body: str) -> str:
     """CRC-32 (ISO 3309) of `body` in base62, padded with `0` to 6 characters."""
-    number = zlib.crc32(body.encode())
-    digits = ""
-    while number:
-        number, remainder = divmod(number, len(ALPHABET))
-        digits = ALPHABET[remainder] + digits
-    return digits.rjust(CHECKSUM_LENGTH, ALPHABET[0])
+    upper, lower = divmod(zlib.crc32(body.encode()), len(_PAIRS))
+    return _PAIRS[upper // len(_PAIRS)] + _PAIRS[upper % len(_PAIRS)] + _PAIRS[lower]
 
 
 def contains_credential(text: str) -> bool:

@@ -42,6 +42,13 @@ class IdempotencyKeyReused(KeyturnError):
     detail = "Idempotency-Key belongs to an earlier rotation: use a new one"
 
 
+class ChargeRepeated(KeyturnError):
+    """The idempotency key of another check came again: another agent or cost."""
+
+    code = "idempotency_key_reused"
+    detail = "Idempotency-Key belongs to another check: use a new one"
+
+
 class InvalidCredentials(KeyturnError):
     """The API key or the rotation secret is wrong; which one is not told."""
 

@@ -1,12 +1,11 @@
 """What is kept of a developer's, service's or enrolment token."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyturn.core.credential import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token as it is kept, with the state of its developer.
 
     `developer_id` is None where the command line made it for the whole installation.
@@ -32,6 +31,10 @@ class Token:
         """Whether whoever holds it may use it: not expired, its developer not disabled."""
         expired = self.expires_at is not None and self.expires_at <= now
         return not expired and self.developer_status in (None, "active")
+
+    def sees(self, developer_id: str) -> bool:
+        """Whether a service with this token is told of that developer's agents."""
+        return bool(self.operator) or self.developer_id in (None, developer_id)
 
     @property
     def used_up(self) -> bool:

@@ -63,7 +63,8 @@ UPDATE agents SET
     status = 'active', generation = generation + 1,
     key_mac = :key_mac, key_server_key = :key_server_key, key_last4 = :key_last4,
     secret_mac = :secret_mac, secret_server_key = :secret_server_key,
-    key_created_at = :now, last_used_at = coalesce(:used_at, last_used_at)
+    key_created_at = :now, last_used_at = coalesce(:used_at, last_used_at),
+    last_used_address = coalesce(:used_from, last_used_address)
 WHERE id = :id AND generation = :generation AND status = :status
 
 -- name: replace_rotation_secret
@@ -152,6 +153,22 @@ UPDATE agents SET status = 'quarantined' WHERE id = :id AND status = 'active'
 -- name: set_credit_balance
 UPDATE agents SET credit_balance = :credit_balance WHERE id = :id
 
+-- name: take_credits
+UPDATE agents SET credit_balance = credit_balance - :cost
+WHERE id = :id AND generation = :generation AND status <> 'revoked' AND credit_balance >= :cost
+RETURNING credit_balance
+
+-- name: put_charge
+INSERT INTO charges (mac, agent_id, cost, expires_at) VALUES (:mac, :agent_id, :cost, :expires_at)
+ON CONFLICT (mac) DO UPDATE SET
+    agent_id = excluded.agent_id, cost = excluded.cost, expires_at = excluded.expires_at
+
+-- name: charge_by_mac
+SELECT agent_id, cost FROM charges WHERE mac = :mac AND expires_at > :now
+
+-- name: forget_charges
+DELETE FROM charges WHERE mac IN (SELECT mac FROM charges WHERE expires_at <= :now LIMIT :limit)
+
 -- name: delete_agent
 DELETE FROM agents WHERE id = :id
 
@@ -161,8 +178,8 @@ WHERE self_registered = 1 AND last_used_at IS NULL AND created_at < :before
 ORDER BY created_at LIMIT :limit
 
 -- name: note_agent_used
-UPDATE agents SET last_used_at = :at
-WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :at)
+UPDATE agents SET last_used_at = :at, last_used_address = :address
+WHERE id = :id AND generation = :generation AND (last_used_at IS NULL OR last_used_at < :at)
 
 -- name: move_agent_key
 UPDATE agents SET key_mac = :new_mac, key_server_key = :server_key WHERE key_mac = :old_mac

@@ -34,6 +34,8 @@ SCRUB_TRIES = 25
 SCRUB_PAUSE = 0.02
 CHECKPOINT_PAGES = 2000
 WAL_PAGES_CAP = 16_000
+MMAP_BYTES = 2**31 - 65_536
+"""The most that SQLite maps. It maps no more than the file has, and reads the rest."""
 
 
 class SqliteTransaction:
@@ -69,6 +71,7 @@ class SqliteStore:
         self._database = database
         self._statements = load(database.queries)
         self._reader = connect(database)
+        self._reader.pragma("mmap_size", MMAP_BYTES)
         self._version = self._reader.pragma("user_version")
         self._opened = database.path.stat()
         self._scrub_owed = False
@@ -231,8 +234,8 @@ def _wait_for_turn(tries: int) -> bool:
 def _in_snapshot(connection: apsw.Connection, work: Callable[[], Result]) -> Result:
     with unavailable_on_failure:
         connection.execute("BEGIN")
-    try:
-        return work()
-    finally:
-        with contextlib.suppress(apsw.Error):
-            connection.execute("ROLLBACK")
+        try:
+            return work()
+        finally:
+            with contextlib.suppress(apsw.Error):
+                connection.execute("ROLLBACK")

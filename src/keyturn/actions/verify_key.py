@@ -1,0 +1,169 @@
+"""Whose key is this? The one decision that every route and integration shares.
+
+It is read from the store each time, so that a key is dead from the moment its rotation is
+answered. Nothing is cached.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from keyturn.actions.find_agent import agent_by_key
+from keyturn.actions.note_use import note_key_use
+from keyturn.actions.notice_reuse import notice_reuse
+from keyturn.actions.retire_credentials import Shown
+from keyturn.actions.service import Call, Service
+from keyturn.core.agent import DAY, MAX_CREDITS, Agent
+from keyturn.core.credential import Kind
+from keyturn.core.errors import (
+    AgentRevoked,
+    ChargeRepeated,
+    InsufficientCredits,
+    InvalidCredentials,
+)
+from keyturn.core.keyed_hash import Mac
+from keyturn.core.recovery import length_prefixed
+from keyturn.core.token import Token
+from keyturn.storage.store import Transaction
+
+CHARGE_LIFETIME = DAY
+"""How long a cost is taken once for its idempotency key."""
+
+Refused = InvalidCredentials | AgentRevoked | InsufficientCredits
+"""Why a key is not good, or not for this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A key to check, and how many credits it shall cost its agent."""
+
+    key: str = field(repr=False)
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    """A cost that was taken under an idempotency key."""
+
+    agent_id: str
+    cost: int
+
+
+def verify_key(service: Service, call: Call, key: str | None, asks: Token | None = None) -> Agent:
+    """The agent whose current API key this is; `asks` is the service that wants to know.
+
+    Raises:
+        InvalidCredentials: no key, one that is unknown, retired or malformed, or the agent of
+            a developer whose agents that service does not see.
+        AgentRevoked
+        Unavailable: the store can't answer.
+    """
+    credential = service.parse(key, Kind.API_KEY)
+    if credential is None:
+        raise InvalidCredentials
+    agent = service.store.read(lambda tx: agent_by_key(tx, service, credential))
+    if agent is None:
+        notice_reuse(service, call, Shown(credential))
+        raise InvalidCredentials
+    if asks is not None and not asks.sees(agent.developer_id):
+        raise InvalidCredentials
+    if agent.revoked:
+        raise AgentRevoked
+    note_key_use(service, call, agent, credential)
+    return agent
+
+
+async def verify_keys(
+    service: Service,
+    call: Call,
+    asks: Token,
+    checks: Sequence[Check],
+    idempotency_key: str | None = None,
+) -> list[Agent | Refused]:
+    """Check each key and take its cost, in order and in one transaction.
+
+    With an idempotency key the costs are taken once within 24 hours, however often the same
+    checks are asked for.
+
+    Raises:
+        ChargeRepeated: the idempotency key came with another agent or cost before.
+        Unavailable: nobody knows whether the costs were taken.
+    """
+    found = [_verified(service, call, asks, check) for check in checks]
+    if not any(check.cost for check in checks):
+        return found
+
+    def charge(tx: Transaction) -> list[Agent | Refused]:
+        charged = [
+            _charge_once(tx, service, agent, check, _macs(service, asks, idempotency_key, place))
+            if isinstance(agent, Agent) and check.cost
+            else agent
+            for place, (agent, check) in enumerate(zip(found, checks, strict=True))
+        ]
+        return _with_present_balances(found, charged)
+
+    return await service.store.write(charge)
+
+
+def _with_present_balances(
+    found: list[Agent | Refused], charged: list[Agent | Refused]
+) -> list[Agent | Refused]:
+    """An agent that is in the list twice was charged since its key was looked up."""
+    balances: dict[str, int] = {}
+    told: list[Agent | Refused] = []
+    for before, agent in zip(found, charged, strict=True):
+        if isinstance(agent, Agent):
+            if agent is not before:
+                balances[agent.id] = agent.credit_balance
+            balance = balances.get(agent.id, agent.credit_balance)
+            agent = agent._replace(credit_balance=balance)
+        told.append(agent)
+    return told
+
+
+def _verified(service: Service, call: Call, asks: Token, check: Check) -> Agent | Refused:
+    try:
+        return verify_key(service, call, check.key, asks)
+    except (InvalidCredentials, AgentRevoked) as refused:
+        return refused
+
+
+def _charge_once(
+    tx: Transaction, service: Service, agent: Agent, check: Check, macs: Sequence[Mac]
+) -> Agent | Refused:
+    now = service.now()
+    for mac in macs:
+        if earlier := tx.one(_Charge, "charge_by_mac", mac=mac.digest, now=now):
+            if earlier != _Charge(agent.id, check.cost):
+                raise ChargeRepeated
+            return agent
+    charged = _charge(tx, service, agent, check)
+    if macs and isinstance(charged, Agent):
+        values = {"agent_id": agent.id, "cost": check.cost, "expires_at": now + CHARGE_LIFETIME}
+        tx.execute("put_charge", mac=macs[0].digest, **values)
+    return charged
+
+
+def _charge(tx: Transaction, service: Service, agent: Agent, check: Check) -> Agent | Refused:
+    """Take the cost from the agent, whose key was good a moment ago."""
+    if check.cost <= MAX_CREDITS:
+        values = {"id": agent.id, "generation": agent.generation, "cost": check.cost}
+        balance = tx.one(int, "take_credits", **values)
+        if balance is not None:
+            return agent._replace(credit_balance=balance)
+    fresh = agent_by_key(tx, service, service.parse(check.key, Kind.API_KEY))
+    if fresh is None:
+        return InvalidCredentials()
+    if fresh.revoked:
+        return AgentRevoked()
+    if fresh.generation == agent.generation:
+        return InsufficientCredits()
+    # The rotation secret alone was replaced.
+    return _charge(tx, service, fresh, check)
+
+
+def _macs(service: Service, asks: Token, idempotency_key: str | None, place: int) -> list[Mac]:
+    """By what a charge is known: no service can repeat another's."""
+    if idempotency_key is None:
+        return []
+    parts = [b"charge", asks.id.encode(), str(place).encode(), idempotency_key.encode()]
+    return service.keyring.candidates(length_prefixed(parts))
