@@ -103,6 +103,7 @@ class Raw:
             secret_server_key=SERVER_KEY,
             now=now,
             used_at=now,
+            used_from=address,
             id=agent.id,
             generation=agent.generation,
             status="active",
