@@ -10,13 +10,19 @@ import re
 import secrets
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from keyturn.api.problems import problem
-from keyturn.core.errors import InvalidRequest
+from keyturn.core.errors import InvalidCredentials, InvalidRequest
+from keyturn.wire import FORWARD_AUTH
 
 MAX_HEAD = 32 * 1024
 HEAD_SECONDS = 15.0
+WATCH_SECONDS = 5.0
 TAKING_SECONDS = 30.0
 """How long an answer may wait for a client that reads nothing of it."""
 # A whole request line without any of the methods that HTTP itself defines.
@@ -24,6 +30,7 @@ _UNKNOWN_METHOD = re.compile(
     rb"(?!(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|PATCH) )"
     rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+ (/[!-~]*) HTTP/1\.1\r\n"
 )
+_FORWARD_AUTH = FORWARD_AUTH.encode()
 _WHY = "must be HTTP/1.1 with a known method"
 _UPGRADING = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
@@ -35,11 +42,14 @@ class UnacceptableHead(Exception):
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
+    url = b""
     _head_size = 0
     _withheld = 0
     _parsed = False
     _taking: asyncio.TimerHandle | None = None
-    _timer: asyncio.TimerHandle | None = None
+    _watch: asyncio.TimerHandle | None = None
+    _due: float | None = None
+    """When the loop's clock ends the connection, unless a request's head is complete by then."""
     _head_without_upgrade = b""
     _refused = False
 
@@ -48,7 +58,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timer()
+        self._due = None
+        if self._watch is not None:
+            self._watch.cancel()
         self._stop_waiting()
         super().connection_lost(exc)
 
@@ -87,9 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def on_message_begin(self) -> None:
-        self._head_size = 0
-        self._parsed = True
-        self._await_head()
+        self._begin_head()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -101,7 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._cancel_timer()
+        self._due = None
         self._head_without_upgrade = b""
         if not self.parser.should_upgrade():
             super().on_headers_complete()
@@ -137,7 +147,10 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         request_id = secrets.token_hex(16)
-        refused = problem(InvalidRequest("request", _WHY), request_id)
+        # Forward authentication knows no 400: its proxy would take that for a fault of its own.
+        checked = self.url.startswith(_FORWARD_AUTH)
+        error = InvalidCredentials() if checked else InvalidRequest("request", _WHY)
+        refused = problem(error, request_id)
         headers = {
             **refused.headers,
             "content-length": str(len(refused.body)),
@@ -146,8 +159,9 @@ class HttpProtocol(HttpToolsProtocol):
             "connection": "close",
         }
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        head = "".join(["HTTP/1.1 400 Bad Request\r\n", *lines, "\r\n"])
-        self.transport.write(head.encode("ascii") + refused.body)
+        head = "".join([*lines, "\r\n"])
+        status = STATUS_LINE[refused.status]
+        self.transport.write(status + head.encode("ascii") + refused.body)
         self.transport.close()
 
     def _refuse_method(self, target: bytes) -> None:
@@ -158,6 +172,11 @@ class HttpProtocol(HttpToolsProtocol):
         """
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(b"TRACE %b HTTP/1.1\r\nConnection: close\r\n\r\n" % target)
+
+    def _begin_head(self) -> None:
+        self._head_size = 0
+        self._parsed = True
+        self._await_head()
 
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
@@ -177,9 +196,24 @@ class HttpProtocol(HttpToolsProtocol):
             raise UnacceptableHead
 
     def _await_head(self) -> None:
-        # A timer that runs goes on: bytes that trickle in must not keep a connection alive.
-        if self._timer is None:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._end)
+        # A time that is set stays: bytes that trickle in must not keep a connection alive.
+        if self._due is None:
+            self._end_at(self.loop.time() + HEAD_SECONDS)
+
+    def _end_at(self, due: float) -> None:
+        # One timer looks now and then, because to set one for each request costs more.
+        self._due = due
+        if self._watch is None:
+            self._watch = self.loop.call_later(WATCH_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._due is None:
+            return
+        if self.loop.time() >= self._due:
+            self._end()
+        else:
+            self._watch = self.loop.call_at(self._due, self._look)
 
     def _end(self) -> None:
         # To close would wait for what is not taken.
@@ -192,8 +226,3 @@ class HttpProtocol(HttpToolsProtocol):
         if self._taking is not None:
             self._taking.cancel()
             self._taking = None
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

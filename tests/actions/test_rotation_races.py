@@ -210,7 +210,7 @@ def test_a_rotation_counts_as_a_use_and_keeps_all_else(world: World) -> None:
     after = world.agent(made.agent_id)
     assert after.generation == 2
     assert after.last_used_at == after.key_created_at == world.clock.now
-    used = {"last_used_at", "last_used_address"}
-    changed = {"generation", "key_created_at", "key_mac", "key_last4", "secret_mac"} | used
+    changed = {"generation", "last_used_at", "last_used_address", "key_created_at"}
+    changed |= {"key_mac", "key_last4", "secret_mac"}
     kept = set(before._fields) - changed
     assert all(getattr(after, name) == getattr(before, name) for name in kept)

@@ -7,8 +7,9 @@ both of them send is decided here. Checks are counted in the metrics and not log
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, unquote_plus
 
@@ -64,12 +65,16 @@ class Reply(NamedTuple):
     body: bytes = b""
 
 
+Later = Callable[[], Coroutine[Any, Any, Reply]]
+"""An answer that waits for the store's writer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One of the paths; `label` is its name in the metrics."""
 
     label: str
-    answer: Callable[[Call, Request], Reply | Awaitable[Reply]]
+    answer: Callable[[Call, Request], Reply | Later]
     reads_body: bool = True
 
 
@@ -93,8 +98,8 @@ class Checks:
             return self._forward_auth
         return self._routes.get(path)
 
-    def answer(self, route: Route, request: Request) -> Reply | Awaitable[Reply]:
-        """The answer to a request; one that must wait for the store is awaitable."""
+    def answer(self, route: Route, request: Request) -> Reply | Later:
+        """The answer to a request; `Later` where it must wait. Nothing has changed until then."""
         call = self._callers.call(request.client, request.headers)
         try:
             reply = route.answer(call, request)
@@ -102,18 +107,16 @@ class Checks:
             return self._refuse(route, call, request, error)
         if isinstance(reply, Reply):
             return _finish(route, call, request, reply)
-        return self._wait(route, call, request, reply)
+        return partial(self._wait, route, call, request, reply)
 
     def refuse(self, route: Route, request: Request, error: KeyturnError) -> Reply:
         """The answer to a request whose body could not be read."""
         call = self._callers.call(request.client, request.headers)
         return self._refuse(route, call, request, error)
 
-    async def _wait(
-        self, route: Route, call: Call, request: Request, coming: Awaitable[Reply]
-    ) -> Reply:
+    async def _wait(self, route: Route, call: Call, request: Request, coming: Later) -> Reply:
         try:
-            return _finish(route, call, request, await coming)
+            return _finish(route, call, request, await coming())
         except Exception as error:  # As above.
             return self._refuse(route, call, request, error)
 
@@ -132,10 +135,10 @@ class Checks:
             ],
         )
 
-    def _verify(self, call: Call, request: Request) -> Reply | Awaitable[Reply]:
+    def _verify(self, call: Call, request: Request) -> Reply | Later:
         asks, asked, once = self._asked(call, request, VerificationRequest)
         if asked.cost:
-            return self._charge(call, asks, asked, once)
+            return partial(self._charge, call, asks, asked, once)
         try:
             found = verify_key(self._service, call, asked.key, asks)
         except (InvalidCredentials, AgentRevoked) as refused:
@@ -149,8 +152,13 @@ class Checks:
         (found,) = await verify_keys(self._service, call, asks, checks, once)
         return _json(verdict(found))
 
-    async def _verify_batch(self, call: Call, request: Request) -> Reply:
+    def _verify_batch(self, call: Call, request: Request) -> Later:
         asks, asked, once = self._asked(call, request, VerificationBatchRequest)
+        return partial(self._charge_all, call, asks, asked, once)
+
+    async def _charge_all(
+        self, call: Call, asks: Token, asked: VerificationBatchRequest, once: str | None
+    ) -> Reply:
         checks = [Check(check.key, check.cost) for check in asked.keys]
         found = await verify_keys(self._service, call, asks, checks, once)
         return _json(Verdicts(items=[verdict(each) for each in found]))

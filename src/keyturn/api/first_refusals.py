@@ -34,7 +34,7 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
         BodyTooLarge, RequestTimeout, Disconnected
     """
     lengths = [value for name, value in headers if name == b"content-length"]
-    if not all(map(_is_small, lengths)):
+    if not all(map(is_small, lengths)):
         raise BodyTooLarge
     body: bytes = b""
     try:
@@ -52,7 +52,8 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
         raise RequestTimeout from None
 
 
-def _is_small(length: bytes) -> bool:
+def is_small(length: bytes) -> bool:
+    """Whether a Content-Length is a number of at most `MAX_BODY`."""
     # Python reads no number of thousands of digits.
     digits = length.lstrip(b"0") or b"0"
     return length.isdigit() and len(digits) <= 4 and int(digits) <= MAX_BODY

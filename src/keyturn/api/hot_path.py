@@ -45,4 +45,4 @@ async def _reply(checks: Checks, route: Route, scope: Scope, receive: Receive) -
         except (BodyTooLarge, RequestTimeout) as error:
             return checks.refuse(route, request, error)
     reply = checks.answer(route, request)
-    return reply if isinstance(reply, Reply) else await reply
+    return reply if isinstance(reply, Reply) else await reply()

@@ -26,10 +26,10 @@ from keyturn.actions.guard_server_keys import UnknownServerKey, abandon_server_k
 from keyturn.actions.manage_developers import operator_exists
 from keyturn.actions.service import Service
 from keyturn.asgi import create_app
+from keyturn.check_protocol import CheckProtocol
 from keyturn.cli.local import run_locally
 from keyturn.cli.options import settings_options
 from keyturn.core.keyed_hash import InvalidServerKey
-from keyturn.http_protocol import HttpProtocol
 from keyturn.installation import (
     LOST_COMMIT_EXIT,
     UnusableInstallation,
@@ -116,7 +116,7 @@ def _config(settings: Settings) -> Config:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        http=HttpProtocol,
+        http=CheckProtocol,
         lifespan="on",
         ws="none",
         # Keyturn decides itself whom it believes about a client's address.

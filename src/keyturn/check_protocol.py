@@ -1,0 +1,106 @@
+"""Answers checks in the parser's callbacks, before a task, a scope and an application are made.
+
+A request takes the short way if it is a check of the plainest form: kept-alive HTTP/1.1 with
+nothing before it that is unanswered, its body small and announced. Whatever is out of the
+ordinary goes on to the application, which gives the same answers.
+"""
+
+from typing import NamedTuple
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from keyturn.api.checks import Checks, Reply, Request, Route
+from keyturn.api.first_refusals import is_small
+from keyturn.http_protocol import HttpProtocol
+
+_PLAIN_METHODS = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+
+
+class _Check(NamedTuple):
+    checks: Checks
+    route: Route
+    request: Request
+
+
+class CheckProtocol(HttpProtocol):
+    """One connection to `keyturn serve`."""
+
+    _check: _Check | None = None
+    _body = b""
+    _idle = False
+
+    def on_message_begin(self) -> None:
+        if self._idle:
+            self._idle, self._due = False, None
+        self._begin_head()
+        # What `super` makes for the application, `on_headers_complete` makes when it is needed.
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        self._check = self._plain_check()
+        if self._check is None:
+            self._go_on()
+        else:
+            self._due = None
+            self._body = b""
+
+    def on_body(self, body: bytes) -> None:
+        if self._check is None:
+            super().on_body(body)
+        else:
+            self._parsed = True
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        if self._check is None:
+            super().on_message_complete()
+            return
+        self._parsed = True
+        (checks, route, request), self._check = self._check, None
+        reply = checks.answer(route, request._replace(body=self._body))
+        if isinstance(reply, Reply):
+            self._send(reply)
+        else:
+            self._go_on()
+            super().on_body(self._body)
+            super().on_message_complete()
+
+    def _plain_check(self) -> _Check | None:
+        checks: Checks | None = getattr(self.app, "checks", None)
+        path, _, query = self.url.partition(b"?")
+        route = checks.route(path.decode("latin-1")) if checks else None
+        if checks is None or route is None or b"%" in path or self.root_path:
+            return None
+        method, named = self.parser.get_method(), dict(self.headers)
+        length = named.get(b"content-length", b"0")
+        if (
+            method not in _PLAIN_METHODS
+            or self.parser.get_http_version() != "1.1"
+            or not self.parser.should_keep_alive()
+            or self.parser.should_upgrade()
+            or self.expect_100_continue
+            or b"transfer-encoding" in named
+            or not (is_small(length) if route.reads_body else length == b"0")
+            or self._is_answering()
+            or self.flow.write_paused
+        ):
+            return None
+        return _Check(checks, route, Request(method.decode(), query, self.headers, self.client))
+
+    def _go_on(self) -> None:
+        """Give the request to the application, as if nobody had looked at it."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        HttpToolsProtocol.on_message_begin(self)
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def _send(self, reply: Reply) -> None:
+        pairs = [*self.server_state.default_headers, *reply.headers]
+        lines = [b"%b: %b\r\n" % pair for pair in pairs]
+        self.transport.write(b"".join([STATUS_LINE[reply.status], *lines, b"\r\n", reply.body]))
+        self.server_state.total_requests += 1
+        self._idle = True
+        self._end_at(self.loop.time() + self.timeout_keep_alive)
