@@ -5,13 +5,13 @@ import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
 
-from keyturn import metrics
 from keyturn.actions.keep_house import Housekeeping
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.note_use import write_uses
@@ -27,14 +27,15 @@ from keyturn.api import (
 )
 from keyturn.api.callers import Callers
 from keyturn.api.checks import Checks
-from keyturn.api.frame import CALL, Frame
+from keyturn.api.frame import CALL, Frame, refusal
 from keyturn.api.hot_path import HotPath
 from keyturn.api.problems import Internal, problem
 from keyturn.api.reference import describe, reference_page
+from keyturn.api.rotation import rotate_self
 from keyturn.core.errors import InvalidRequest, KeyturnError, Unavailable
-from keyturn.core.rotation import bearer_token
 from keyturn.installation import LOST_COMMIT_EXIT, open_service
 from keyturn.settings import Settings
+from keyturn.wire import ROTATE_SELF
 
 FAST_SECONDS = 0.5
 SLOW_SECONDS = 60.0
@@ -61,7 +62,8 @@ class Application:
         self._callers = Callers(settings.trusted_proxies)
         self._api = self._make_api()
         routes = [route for module in _ROUTERS for route in module.router.routes]
-        self._hot_path = HotPath(Frame(self._api, routes=routes, callers=self._callers))
+        self._frame = Frame(self._api, routes=routes, callers=self._callers)
+        self._hot_path = HotPath(self._frame)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and self.checks is None:
@@ -84,6 +86,7 @@ class Application:
         """
         async with open_service(self._settings, _end_process) as service:
             self._api.state.service = service
+            self._frame.direct = {ROTATE_SELF: partial(rotate_self, service)}
             self._hot_path.checks = Checks(service, self._callers)
             try:
                 async with _housekeeping(service):
@@ -149,12 +152,7 @@ async def _repeat(
 async def _refuse(request: Request, error: Exception) -> Response:
     if not isinstance(error, KeyturnError):
         raise error
-    metrics.REFUSALS.labels(error.code).inc()
-    if isinstance(error, Unavailable):
-        _log.error("unavailable", reason=str(error))
-    call: Call = request.scope[CALL]
-    sent = bearer_token(request.headers.get("authorization")) is not None
-    return problem(error, call.request_id or "", token_sent=sent).response()
+    return refusal(error, request.scope[CALL], request.headers.get("authorization")).response()
 
 
 async def _fail(request: Request, _error: Exception) -> Response:

@@ -39,8 +39,18 @@ def _requests(method: str, route: str, status: int) -> Counter:
 
 
 def count_request(method: str, route: str, status: int) -> None:
-    """Count an answer of a route whose answers are not timed one by one."""
+    """Count an answer."""
     _requests(method, route, status).inc()
+
+
+def time_request(route: str, seconds: float) -> None:
+    """Add the time of one answer."""
+    _seconds(route).observe(seconds)
+
+
+@functools.cache
+def _seconds(route: str) -> Histogram:
+    return SECONDS.labels(route)
 
 
 def count_refusal(code: str) -> None:

@@ -7,7 +7,7 @@ both of them send is decided here. Checks are counted in the metrics and not log
 
 import base64
 import binascii
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -142,15 +142,15 @@ class Checks:
         try:
             found = verify_key(self._service, call, asked.key, asks)
         except (InvalidCredentials, AgentRevoked) as refused:
-            return _json(verdict(refused))
-        return _json(verdict(found))
+            return json_reply(verdict(refused))
+        return json_reply(verdict(found))
 
     async def _charge(
         self, call: Call, asks: Token, asked: VerificationRequest, once: str | None
     ) -> Reply:
         checks = [Check(asked.key, asked.cost)]
         (found,) = await verify_keys(self._service, call, asks, checks, once)
-        return _json(verdict(found))
+        return json_reply(verdict(found))
 
     def _verify_batch(self, call: Call, request: Request) -> Later:
         asks, asked, once = self._asked(call, request, VerificationBatchRequest)
@@ -161,7 +161,7 @@ class Checks:
     ) -> Reply:
         checks = [Check(check.key, check.cost) for check in asked.keys]
         found = await verify_keys(self._service, call, asks, checks, once)
-        return _json(Verdicts(items=[verdict(each) for each in found]))
+        return json_reply(Verdicts(items=[verdict(each) for each in found]))
 
     def _introspect(self, call: Call, request: Request) -> Reply:
         _first_refusals(request)
@@ -170,7 +170,7 @@ class Checks:
             agent = verify_key(self._service, call, _introspected(request.body), asks)
         except (InvalidCredentials, AgentRevoked):
             return Reply(200, [_JSON, (b"content-length", b"%d" % len(INACTIVE))], INACTIVE)
-        return _json(ActiveToken.of(agent))
+        return json_reply(ActiveToken.of(agent))
 
     def _asked(
         self, call: Call, request: Request, shape: type[_Model]
@@ -178,12 +178,12 @@ class Checks:
         """Who asks, for what, and the idempotency key."""
         members = json_object(request.body or b"{}") if request.method == "POST" else {}
         _first_refusals(request)
-        header = _header(request.headers, b"authorization")
+        header = header_value(request.headers, b"authorization")
         asks = authenticate_service(self._service, call, bearer_token(header))
         if members is None:
             raise InvalidRequest("body", "must be a JSON object")
         asked = _validated(shape, members)
-        sent = _header(request.headers, b"idempotency-key")
+        sent = header_value(request.headers, b"idempotency-key")
         once = idempotency_key(sent) if sent is not None else None
         if sent is not None and once is None:
             raise InvalidIdempotencyKey
@@ -218,7 +218,8 @@ def _first_refusals(request: Request) -> None:
     check_query(request.query)
 
 
-def _json(answer: BaseModel) -> Reply:
+def json_reply(answer: BaseModel) -> Reply:
+    """200, and the answer's members as JSON."""
     body = answer.model_dump_json(by_alias=True).encode()
     return Reply(200, [_JSON, (b"content-length", b"%d" % len(body))], body)
 
@@ -246,7 +247,7 @@ def _introspected(form: bytes) -> str:
 
 def _service_token(headers: Headers) -> str | None:
     """The token of a Bearer header, or the password of HTTP Basic (RFC 7617)."""
-    header = _header(headers, b"authorization")
+    header = header_value(headers, b"authorization")
     if header is None or not header.lower().startswith(_BASIC):
         return bearer_token(header)
     try:
@@ -258,11 +259,12 @@ def _service_token(headers: Headers) -> str | None:
 
 
 def _token_sent(route: Route, headers: Headers) -> bool:
-    header = _header(headers, b"authorization")
+    header = header_value(headers, b"authorization")
     if route.label == INTROSPECT:
         return _service_token(headers) is not None
     return bearer_token(header) is not None
 
 
-def _header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+def header_value(headers: Headers, wanted: bytes) -> str | None:
+    """The first value of a header; None where it was not sent."""
     return next((value.decode("latin-1") for name, value in headers if name == wanted), None)

@@ -5,7 +5,8 @@ After: the headers that every answer has, one log line, the metrics. A plain ASG
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from starlette.routing import BaseRoute, Match
@@ -14,9 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from keyturn import metrics
 from keyturn.actions.service import Call
 from keyturn.api.callers import Callers
+from keyturn.api.checks import Reply, header_value
 from keyturn.api.first_refusals import (
     NO_OBJECT,
     Disconnected,
+    Headers,
     check_query,
     json_object,
     read_body,
@@ -30,7 +33,11 @@ from keyturn.api.problems import (
     Problem,
     problem,
 )
-from keyturn.core.errors import KeyturnError
+from keyturn.core.errors import KeyturnError, Unavailable
+from keyturn.core.rotation import bearer_token
+
+Direct = Callable[[Call, Headers, dict[str, Any] | None], Awaitable[Reply]]
+"""Answers with a call, its headers, and its body's members where that is a JSON object."""
 
 MAX_RETRY_SECONDS = {"rotation": 900}
 """By the limit's name. Any other's Retry-After says when an attempt is left."""
@@ -52,6 +59,8 @@ class Frame:
         for route in routes:
             self._by_path.setdefault(getattr(route, "path", ""), []).append(route)
         self._callers = callers
+        self.direct: Mapping[str, Direct] = {}
+        """What is answered past the application, by route; set while the installation is open."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,22 +81,26 @@ class Frame:
                 _note(exchange, time.perf_counter() - started)
 
     async def _answer(self, exchange: "Exchange", scope: Scope, receive: Receive) -> None:
+        headers = scope["headers"]
         try:
             exchange.route = self._find_route(scope)
-            headers = scope["headers"]
             body = await read_body(headers, receive)
-            if body and json_object(body) is None:
-                # Each route says itself when it refuses that.
-                body = NO_OBJECT
+            members = json_object(body) if body else None
             refuse_repeated(headers)
             check_query(scope["query_string"])
             if exchange.route == UNKNOWN:
                 raise NotFound
+            if direct := self.direct.get(exchange.route):
+                await exchange.send_reply(await direct(exchange.call, headers, members))
+                return
         except KeyturnError as error:
-            metrics.REFUSALS.labels(error.code).inc()
             allow = {"allow": self._allow(scope)} if type(error) is MethodNotAllowed else {}
-            await exchange.send_problem(problem(error, exchange.request_id, headers=allow))
+            sent = header_value(headers, b"authorization")
+            await exchange.send_problem(refusal(error, exchange.call, sent, headers=allow))
             return
+        if body and members is None:
+            # Each route says itself when it refuses that.
+            body = NO_OBJECT
         await self._app(_as_json(scope, body), _replay(body, receive), exchange.send)
 
     def _find_route(self, scope: Scope) -> str:
@@ -109,6 +122,21 @@ class Frame:
     def _candidates(self, scope: Scope) -> Sequence[BaseRoute]:
         # /v1/agents/self is a page of its own, and no agent that is called "self".
         return self._by_path.get(route_path(scope), self._routes)
+
+
+def refusal(
+    error: KeyturnError,
+    call: Call,
+    authorization: str | None,
+    *,
+    headers: dict[str, str] | None = None,
+) -> Problem:
+    """The answer to a request that is refused, which is counted."""
+    metrics.count_refusal(error.code)
+    if isinstance(error, Unavailable):
+        _log.error("unavailable", reason=str(error))
+    token_sent = bearer_token(authorization) is not None
+    return problem(error, call.request_id or "", token_sent=token_sent, headers=headers)
 
 
 class Exchange:
@@ -137,9 +165,13 @@ class Exchange:
             return
         pairs = {**answer.headers, "content-length": str(len(answer.body))}.items()
         headers = [(name.encode(), value.encode()) for name, value in pairs]
-        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await self.send_reply(Reply(answer.status, headers, answer.body))
+
+    async def send_reply(self, reply: Reply) -> None:
+        """Answer with this."""
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         await self.send(start)
-        await self.send({"type": "http.response.body", "body": answer.body})
+        await self.send({"type": "http.response.body", "body": reply.body})
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-request-id", self.request_id.encode())]
@@ -177,8 +209,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _note(exchange: Exchange, seconds: float) -> None:
     status = exchange.status or 499
-    metrics.REQUESTS.labels(exchange.method, exchange.route, status).inc()
-    metrics.SECONDS.labels(exchange.route).observe(seconds)
+    metrics.count_request(exchange.method, exchange.route, status)
+    metrics.time_request(exchange.route, seconds)
     _log.info(
         "request",
         method=exchange.method,
