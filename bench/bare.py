@@ -67,6 +67,7 @@ def main() -> None:
     app: Any = {"asgi": asgi, "fastapi": fastapi}[name]
     config = serve._config(Settings(port=int(port)))
     config.app, config.lifespan = lambda: app, "off"
+    serve.collect_seldom()
     Server(config).run()
 
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
 
+from keyturn import metrics
 from keyturn.actions.keep_house import Housekeeping
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.note_use import write_uses
@@ -119,7 +120,7 @@ class Application:
 @contextlib.asynccontextmanager
 async def _housekeeping(service: Service) -> AsyncIterator[None]:
     house = Housekeeping()
-    often = (write_uses, move_refusals_to_trail, house.expire_receipts)
+    often = (write_uses, move_refusals_to_trail, house.expire_receipts, _flush_metrics)
     tasks = [
         asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
         asyncio.create_task(_repeat(SLOW_SECONDS, service, house.run)),
@@ -133,6 +134,10 @@ async def _housekeeping(service: Service) -> AsyncIterator[None]:
         with contextlib.suppress(Unavailable):
             await write_uses(service)
             await move_refusals_to_trail(service)
+
+
+async def _flush_metrics(_service: Service) -> None:
+    metrics.flush()
 
 
 async def _repeat(

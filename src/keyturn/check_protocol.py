@@ -26,7 +26,6 @@ class CheckProtocol(HttpProtocol):
     """One connection to `keyturn serve`."""
 
     _check: _Check | None = None
-    _body = b""
     _idle = False
 
     def on_message_begin(self) -> None:
@@ -44,14 +43,13 @@ class CheckProtocol(HttpProtocol):
             self._go_on()
         else:
             self._due = None
-            self._body = b""
 
     def on_body(self, body: bytes) -> None:
         if self._check is None:
             super().on_body(body)
         else:
             self._parsed = True
-            self._body += body
+            self._check.request.body += body
 
     def on_message_complete(self) -> None:
         if self._check is None:
@@ -59,12 +57,12 @@ class CheckProtocol(HttpProtocol):
             return
         self._parsed = True
         (checks, route, request), self._check = self._check, None
-        reply = checks.answer(route, request._replace(body=self._body))
+        reply = checks.answer(route, request)
         if isinstance(reply, Reply):
             self._send(reply)
         else:
             self._go_on()
-            super().on_body(self._body)
+            super().on_body(request.body)
             super().on_message_complete()
 
     def _plain_check(self) -> _Check | None:
@@ -87,7 +85,8 @@ class CheckProtocol(HttpProtocol):
             or self.flow.write_paused
         ):
             return None
-        return _Check(checks, route, Request(method.decode(), query, self.headers, self.client))
+        request = Request(method.decode(), query, self.headers, named, self.client)
+        return _Check(checks, route, request)
 
     def _go_on(self) -> None:
         """Give the request to the application, as if nobody had looked at it."""
@@ -98,9 +97,8 @@ class CheckProtocol(HttpProtocol):
         super().on_headers_complete()
 
     def _send(self, reply: Reply) -> None:
-        pairs = [*self.server_state.default_headers, *reply.headers]
-        lines = [b"%b: %b\r\n" % pair for pair in pairs]
-        self.transport.write(b"".join([STATUS_LINE[reply.status], *lines, b"\r\n", reply.body]))
+        head = reply.head(self.server_state.default_headers)
+        self.transport.write(STATUS_LINE[reply.status] + head + reply.body)
         self.server_state.total_requests += 1
         self._idle = True
         self._end_at(self.loop.time() + self.timeout_keep_alive)

@@ -103,11 +103,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(url)
-        super().on_url(url)
+        self._count(len(url))
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name + value)
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -189,9 +189,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._withheld > MAX_HEAD:
             raise UnacceptableHead
 
-    def _count(self, part: bytes) -> None:
+    def _count(self, size: int) -> None:
         self._parsed = True
-        self._head_size += len(part)
+        self._head_size += size
         if self._head_size > MAX_HEAD:
             raise UnacceptableHead
 

@@ -26,7 +26,7 @@ from keyturn.core.keyed_hash import Keyring, ServerKey
 from keyturn.core.rate_limit import Limit
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import credentials_database, limits_database, prepare
-from keyturn.storage.store import Result, Store, Transaction
+from keyturn.storage.store import Result, Shape, Store, Transaction
 from tests.storage.batches import do
 
 START = 1_800_000_000_000
@@ -188,6 +188,9 @@ class Around:
         self._store = store
         self._before = before
         self._after = after
+
+    def look_up(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
+        return self._store.look_up(shape, query, **values)
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
         return self._store.read(work)

@@ -18,6 +18,15 @@ def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> A
     return next((agent for agent, mac in found if agent and agent.key_mac == mac.digest), None)
 
 
+def agent_now(service: Service, key: Credential) -> Agent | None:
+    """`agent_by_key`, in a snapshot of its own."""
+    if len(service.keyring.keys) > 1:
+        return service.store.read(lambda tx: agent_by_key(tx, service, key))
+    digest = service.keyring.mac(key).digest
+    agent = service.store.look_up(Agent, "agent_by_key_or_newest", mac=digest)
+    return agent if agent and agent.key_mac == digest else None
+
+
 def confirm(tx: Transaction, principal: Principal) -> None:
     """Make sure, within the transaction that acts on it, that the token is alive still.
 

@@ -14,33 +14,36 @@ from keyturn.storage.store import Transaction
 def note_key_use(service: Service, call: Call, agent: Agent, key: Credential) -> None:
     """Remember that this agent's current API key was accepted now."""
     used_at = agent.last_used_at if agent.key_was_used else None
-    use = Use(service.now(), call.address.text, agent.generation)
-    _note(service, ("agent", agent.id), use, used_at, key, agent.key_server_key)
+    waiting = _place(service, ("agent", agent.id), used_at, agent.key_server_key)
+    if waiting is not None:
+        use = Use(service.now(), call.address.text, agent.generation)
+        waiting["agent", agent.id] = _moved(service, use, key, agent.key_server_key)
 
 
 def note_token_use(service: Service, token: Token, credential: Credential) -> None:
     """Remember that this token was accepted now."""
-    use = Use(service.now())
-    _note(service, ("token", token.id), use, token.last_used_at, credential, token.server_key)
+    waiting = _place(service, ("token", token.id), token.last_used_at, token.server_key)
+    if waiting is not None:
+        use = Use(service.now())
+        waiting["token", token.id] = _moved(service, use, credential, token.server_key)
 
 
-def _note(
-    service: Service,
-    place: Key,
-    use: Use,
-    used_at: int | None,
-    credential: Credential,
-    server_key: str,
-) -> None:
-    uses, keyring = service.uses, service.keyring
+def _place(
+    service: Service, key: Key, used_at: int | None, server_key: str
+) -> dict[Key, Use] | None:
+    """Where the use is kept, or None where there is no room for it."""
+    uses = service.uses
+    if used_at is None or server_key != service.keyring.current.id:
+        return uses.first
+    return uses.later if uses.has_room(key, service.now() - used_at) else None
+
+
+def _moved(service: Service, use: Use, credential: Credential, server_key: str) -> Use:
+    keyring = service.keyring
     if server_key != keyring.current.id:
         old = next(m for m in keyring.candidates(credential) if m.server_key == server_key)
         use.old_mac, use.new = old.digest, keyring.mac(credential)
-        uses.first[place] = use
-    elif used_at is None:
-        uses.first[place] = use
-    elif uses.has_room(place, use.at - used_at):
-        uses.later[place] = use
+    return use
 
 
 async def write_uses(service: Service) -> None:

@@ -8,6 +8,7 @@ import structlog
 
 from keyturn import metrics
 from keyturn.actions.service import Call
+from keyturn.api.first_refusals import Headers
 from keyturn.core.client_address import (
     ClientAddress,
     IPNetwork,
@@ -30,10 +31,11 @@ class Callers:
         self._warned = False
         self._address = lru_cache(KNOWN_ADDRESSES)(self._parse)
 
-    def call(self, client: tuple[str, int] | None, headers: Sequence[tuple[bytes, bytes]]) -> Call:
-        """The call of a request that came from this peer with these headers."""
+    def call(
+        self, client: tuple[str, int] | None, headers: Headers, named: dict[bytes, bytes]
+    ) -> Call:
+        """The call of a request that came from this peer with these headers, `named` once."""
         peer = client[0] if client else None
-        named = dict(headers)
         agent = named.get(b"user-agent")
         user_agent = agent.decode("latin-1") if agent is not None else None
         # Not secret, and of no use to anybody who guesses it.

@@ -7,9 +7,9 @@ both of them send is decided here. Checks are counted in the metrics and not log
 
 import base64
 import binascii
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, unquote_plus
 
@@ -22,7 +22,7 @@ from keyturn.actions.service import Call, Service
 from keyturn.actions.verify_key import Check, verify_key, verify_keys
 from keyturn.api.callers import Callers
 from keyturn.api.first_refusals import Headers, check_query, json_object, refuse_repeated
-from keyturn.api.problems import Internal, MethodNotAllowed, problem
+from keyturn.api.problems import Internal, MethodNotAllowed, Problem, problem
 from keyturn.api.requests import VerificationBatchRequest, VerificationRequest
 from keyturn.api.verdicts import INACTIVE, ActiveToken, Verdicts, verdict
 from keyturn.core.errors import (
@@ -30,6 +30,7 @@ from keyturn.core.errors import (
     InvalidCredentials,
     InvalidIdempotencyKey,
     InvalidRequest,
+    InvalidToken,
     KeyturnError,
     Unavailable,
 )
@@ -38,23 +39,38 @@ from keyturn.core.token import Token
 from keyturn.wire import FORWARD_AUTH, INTROSPECT, VERIFY, VERIFY_BATCH
 
 MAX_FIELDS = 100
+AUTHORIZATION = b"authorization"
 
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
 _EMPTY = (b"content-length", b"0")
 _BASIC = "basic "
+NO_ID = "-" * 32
+"""As long as a request's id is."""
 _Model = TypeVar("_Model", bound=BaseModel)
 _log = structlog.get_logger()
 
 
-class Request(NamedTuple):
-    """As much of a request as a check looks at."""
+@dataclass(slots=True)
+class Request:
+    """As much of a request as a check looks at; `named` has each header once."""
 
     method: str
     query: bytes
     headers: Headers
+    named: dict[bytes, bytes]
     client: tuple[str, int] | None
     body: bytes = b""
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value as text."""
+        value = self.named.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def repeats(self) -> bool:
+        """Whether any header came more than once."""
+        return len(self.named) != len(self.headers)
 
 
 class Reply(NamedTuple):
@@ -63,6 +79,10 @@ class Reply(NamedTuple):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
+
+    def head(self, before: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Its headers after those, as they are written in HTTP/1.1."""
+        return b"".join([b"%b: %b\r\n" % pair for pair in (*before, *self.headers)]) + b"\r\n"
 
 
 Later = Callable[[], Coroutine[Any, Any, Reply]]
@@ -100,7 +120,7 @@ class Checks:
 
     def answer(self, route: Route, request: Request) -> Reply | Later:
         """The answer to a request; `Later` where it must wait. Nothing has changed until then."""
-        call = self._callers.call(request.client, request.headers)
+        call = self._callers.call(request.client, request.headers, request.named)
         try:
             reply = route.answer(call, request)
         except Exception as error:  # Whatever it is, the caller gets an answer.
@@ -111,7 +131,7 @@ class Checks:
 
     def refuse(self, route: Route, request: Request, error: KeyturnError) -> Reply:
         """The answer to a request whose body could not be read."""
-        call = self._callers.call(request.client, request.headers)
+        call = self._callers.call(request.client, request.headers, request.named)
         return self._refuse(route, call, request, error)
 
     async def _wait(self, route: Route, call: Call, request: Request, coming: Later) -> Reply:
@@ -122,15 +142,15 @@ class Checks:
 
     def _admit(self, call: Call, request: Request) -> Reply:
         """Forward authentication: the key is the visitor's own."""
-        sent = [value for name, value in request.headers if name == b"authorization"]
-        key = bearer_token(sent[0].decode("latin-1")) if len(sent) == 1 else None
-        agent = verify_key(self._service, call, key)
+        if request.repeats and [name for name, _ in request.headers].count(AUTHORIZATION) > 1:
+            raise InvalidCredentials
+        agent = verify_key(self._service, call, bearer_token(request.header(AUTHORIZATION)))
         return Reply(
             200,
             [
                 _EMPTY,
                 (b"x-agent-id", agent.id.encode()),
-                (b"x-agent-name", quote(agent.name, safe="").encode()),
+                (b"x-agent-name", _percent_encoded(agent.name)),
                 (b"x-developer-id", agent.developer_id.encode()),
             ],
         )
@@ -165,7 +185,7 @@ class Checks:
 
     def _introspect(self, call: Call, request: Request) -> Reply:
         _first_refusals(request)
-        asks = authenticate_service(self._service, call, _service_token(request.headers))
+        asks = authenticate_service(self._service, call, _service_token(request))
         try:
             agent = verify_key(self._service, call, _introspected(request.body), asks)
         except (InvalidCredentials, AgentRevoked):
@@ -178,12 +198,12 @@ class Checks:
         """Who asks, for what, and the idempotency key."""
         members = json_object(request.body or b"{}") if request.method == "POST" else {}
         _first_refusals(request)
-        header = header_value(request.headers, b"authorization")
-        asks = authenticate_service(self._service, call, bearer_token(header))
+        token = bearer_token(request.header(AUTHORIZATION))
+        asks = authenticate_service(self._service, call, token)
         if members is None:
             raise InvalidRequest("body", "must be a JSON object")
         asked = _validated(shape, members)
-        sent = header_value(request.headers, b"idempotency-key")
+        sent = request.header(b"idempotency-key")
         once = idempotency_key(sent) if sent is not None else None
         if sent is not None and once is None:
             raise InvalidIdempotencyKey
@@ -196,25 +216,41 @@ class Checks:
         elif isinstance(error, Unavailable):
             _log.error("unavailable", reason=str(error), request_id=call.request_id)
         metrics.count_refusal(error.code)
-        allow = {"allow": "POST"} if isinstance(error, MethodNotAllowed) else {}
-        sent = _token_sent(route, request.headers)
-        refused = problem(error, call.request_id or "", token_sent=sent, headers=allow)
-        pairs = {**refused.headers, "content-length": str(len(refused.body))}.items()
-        headers = [(name.encode(), value.encode()) for name, value in pairs]
-        return _finish(route, call, request, Reply(refused.status, headers, refused.body))
+        sent = _token_sent(route, request)
+        refused = _ALIKE.get((type(error), sent))
+        if refused is None:
+            allow = {"allow": "POST"} if isinstance(error, MethodNotAllowed) else {}
+            refused = _written(problem(error, NO_ID, token_sent=sent, headers=allow))
+        body = refused.body.replace(NO_ID.encode(), (call.request_id or NO_ID).encode())
+        return _finish(route, call, request, Reply(refused.status, [*refused.headers], body))
 
 
 def _finish(route: Route, call: Call, request: Request, reply: Reply) -> Reply:
     metrics.count_request(request.method, route.label, reply.status)
-    reply.headers.append((b"x-request-id", (call.request_id or "").encode()))
+    reply.headers.append((b"x-request-id", (call.request_id or NO_ID).encode()))
     reply.headers.append(_NO_STORE)
     return reply
+
+
+def _written(refused: Problem) -> Reply:
+    pairs = {**refused.headers, "content-length": str(len(refused.body))}.items()
+    headers = [(name.encode(), value.encode()) for name, value in pairs]
+    return Reply(refused.status, headers, refused.body)
+
+
+_ALIKE: dict[tuple[type[KeyturnError], bool], Reply] = {
+    (refusal, sent): _written(problem(refusal(), NO_ID, token_sent=sent))
+    for refusal in (InvalidCredentials, AgentRevoked, InvalidToken)
+    for sent in (True, False)
+}
+"""What floods are made of: the same each time but for the request's id."""
 
 
 def _first_refusals(request: Request) -> None:
     if request.method != "POST":
         raise MethodNotAllowed
-    refuse_repeated(request.headers)
+    if request.repeats:
+        refuse_repeated(request.headers)
     check_query(request.query)
 
 
@@ -245,9 +281,9 @@ def _introspected(form: bytes) -> str:
     return tokens[0]
 
 
-def _service_token(headers: Headers) -> str | None:
+def _service_token(request: Request) -> str | None:
     """The token of a Bearer header, or the password of HTTP Basic (RFC 7617)."""
-    header = header_value(headers, b"authorization")
+    header = request.header(AUTHORIZATION)
     if header is None or not header.lower().startswith(_BASIC):
         return bearer_token(header)
     try:
@@ -258,13 +294,12 @@ def _service_token(headers: Headers) -> str | None:
     return unquote_plus(pair.partition(":")[2])
 
 
-def _token_sent(route: Route, headers: Headers) -> bool:
-    header = header_value(headers, b"authorization")
+def _token_sent(route: Route, request: Request) -> bool:
     if route.label == INTROSPECT:
-        return _service_token(headers) is not None
-    return bearer_token(header) is not None
+        return _service_token(request) is not None
+    return bearer_token(request.header(AUTHORIZATION)) is not None
 
 
-def header_value(headers: Headers, wanted: bytes) -> str | None:
-    """The first value of a header; None where it was not sent."""
-    return next((value.decode("latin-1") for name, value in headers if name == wanted), None)
+@lru_cache(1024)
+def _percent_encoded(name: str) -> bytes:
+    return quote(name, safe="").encode()

@@ -15,11 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from keyturn import metrics
 from keyturn.actions.service import Call
 from keyturn.api.callers import Callers
-from keyturn.api.checks import Reply, header_value
+from keyturn.api.checks import AUTHORIZATION, Reply, Request
 from keyturn.api.first_refusals import (
     NO_OBJECT,
     Disconnected,
-    Headers,
     check_query,
     json_object,
     read_body,
@@ -36,8 +35,8 @@ from keyturn.api.problems import (
 from keyturn.core.errors import KeyturnError, Unavailable
 from keyturn.core.rotation import bearer_token
 
-Direct = Callable[[Call, Headers, dict[str, Any] | None], Awaitable[Reply]]
-"""Answers with a call, its headers, and its body's members where that is a JSON object."""
+Direct = Callable[[Call, Request, dict[str, Any] | None], Awaitable[Reply]]
+"""Answers a call; the last is the body's members, where that is a JSON object."""
 
 MAX_RETRY_SECONDS = {"rotation": 900}
 """By the limit's name. Any other's Retry-After says when an attempt is left."""
@@ -67,11 +66,12 @@ class Frame:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        call = self._callers.call(scope.get("client"), scope["headers"])
+        request = _request(scope)
+        call = self._callers.call(request.client, request.headers, request.named)
         exchange = Exchange(scope, call, send)
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
-                await self._answer(exchange, scope, receive)
+                await self._answer(exchange, request, scope, receive)
             except Disconnected:
                 return
             except Exception:
@@ -80,22 +80,24 @@ class Frame:
             finally:
                 _note(exchange, time.perf_counter() - started)
 
-    async def _answer(self, exchange: "Exchange", scope: Scope, receive: Receive) -> None:
-        headers = scope["headers"]
+    async def _answer(
+        self, exchange: "Exchange", request: Request, scope: Scope, receive: Receive
+    ) -> None:
         try:
             exchange.route = self._find_route(scope)
-            body = await read_body(headers, receive)
+            body = await read_body(request.headers, receive)
             members = json_object(body) if body else None
-            refuse_repeated(headers)
-            check_query(scope["query_string"])
+            if request.repeats:
+                refuse_repeated(request.headers)
+            check_query(request.query)
             if exchange.route == UNKNOWN:
                 raise NotFound
             if direct := self.direct.get(exchange.route):
-                await exchange.send_reply(await direct(exchange.call, headers, members))
+                await exchange.send_reply(await direct(exchange.call, request, members))
                 return
         except KeyturnError as error:
             allow = {"allow": self._allow(scope)} if type(error) is MethodNotAllowed else {}
-            sent = header_value(headers, b"authorization")
+            sent = request.header(AUTHORIZATION)
             await exchange.send_problem(refusal(error, exchange.call, sent, headers=allow))
             return
         if body and members is None:
@@ -187,6 +189,12 @@ class Exchange:
                 after = min(seconds, MAX_RETRY_SECONDS.get(limit.name, seconds))
                 headers.append((b"retry-after", str(after).encode()))
         return headers
+
+
+def _request(scope: Scope) -> Request:
+    headers = scope["headers"]
+    query, client = scope["query_string"], scope.get("client")
+    return Request(scope["method"], query, headers, dict(headers), client)
 
 
 def _as_json(scope: Scope, body: bytes) -> Scope:

@@ -38,10 +38,10 @@ class HotPath:
 
 async def _reply(checks: Checks, route: Route, scope: Scope, receive: Receive) -> Reply:
     headers, query = scope["headers"], scope["query_string"]
-    request = Request(scope["method"], query, headers, scope.get("client"))
+    request = Request(scope["method"], query, headers, dict(headers), scope.get("client"))
     if route.reads_body and request.method == "POST":
         try:
-            request = request._replace(body=await read_body(headers, receive))
+            request.body = await read_body(headers, receive)
         except (BodyTooLarge, RequestTimeout) as error:
             return checks.refuse(route, request, error)
     reply = checks.answer(route, request)

@@ -9,8 +9,7 @@ from typing import Any
 from keyturn.actions.rotate_credentials import Presented, rotate_own_credentials
 from keyturn.actions.service import Call, Service
 from keyturn.api.answers import Rotated
-from keyturn.api.checks import Reply, header_value, json_reply
-from keyturn.api.first_refusals import Headers
+from keyturn.api.checks import AUTHORIZATION, Reply, Request, json_reply
 from keyturn.api.self_service import secret_of
 from keyturn.wire import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED
 
@@ -19,7 +18,7 @@ _REPLAYED = (IDEMPOTENCY_REPLAYED.lower().encode(), b"true")
 
 
 async def rotate_self(
-    service: Service, call: Call, headers: Headers, members: dict[str, Any] | None
+    service: Service, call: Call, request: Request, members: dict[str, Any] | None
 ) -> Reply:
     """The new pair; `members` are those of the body, None where it is not a JSON object.
 
@@ -27,9 +26,7 @@ async def rotate_self(
         KeyturnError: the first row of the decision table that applies.
     """
     presented = Presented(
-        header_value(headers, b"authorization"),
-        secret_of(members),
-        header_value(headers, _IDEMPOTENCY_KEY),
+        request.header(AUTHORIZATION), secret_of(members), request.header(_IDEMPOTENCY_KEY)
     )
     issued = await rotate_own_credentials(service, call, presented)
     reply = json_reply(Rotated.of(issued))

@@ -20,6 +20,7 @@ from keyturn.storage.checkpoints import Checkpoints
 from keyturn.storage.group_commit import CommitFailed, Writer
 from keyturn.storage.queries import load
 from keyturn.storage.sqlite_file import (
+    OUT_OF_REACH,
     WRITE_BUSY_MILLISECONDS,
     Database,
     connect,
@@ -72,6 +73,7 @@ class SqliteStore:
         self._statements = load(database.queries)
         self._reader = connect(database)
         self._reader.pragma("mmap_size", MMAP_BYTES)
+        self._execute = self._reader.execute
         self._version = self._reader.pragma("user_version")
         self._opened = database.path.stat()
         self._scrub_owed = False
@@ -85,6 +87,13 @@ class SqliteStore:
             WriterConnection(database, self._statements, self._checkpoints),
             on_lost_commit,
         )
+
+    def look_up(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
+        try:
+            row = self._execute(self._statements[query], values).fetchone()
+        except OUT_OF_REACH as error:
+            raise Unavailable(f"{type(error).__name__}: {error}") from error
+        return None if row is None else shape(*row)
 
     def read(self, work: Callable[[Transaction], Result]) -> Result:
         return _in_snapshot(self._reader, lambda: work(self._transaction))

@@ -19,7 +19,7 @@ WAL_MODE_TRIES = 60
 WAL_MODE_PAUSE = 0.05
 
 # The store can't answer; any other error of SQLite's is a defect of ours.
-_OUT_OF_REACH = (
+OUT_OF_REACH = (
     apsw.BusyError,
     apsw.LockedError,
     apsw.FullError,
@@ -120,7 +120,7 @@ class _UnavailableOnFailure:
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, _OUT_OF_REACH):
+        if isinstance(error, OUT_OF_REACH):
             raise Unavailable(f"{type(error).__name__}: {error}") from error
 
 

@@ -31,6 +31,9 @@ class Store(Protocol):
     After an `Unavailable` write nobody knows whether it was kept; nothing half-done ever is.
     """
 
+    def look_up(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
+        """The first row of one statement, here and now; each statement is its own snapshot."""
+
     def read(self, work: Callable[[Transaction], Result]) -> Result:
         """Look up a few rows by key, here and now, in one snapshot."""
 
