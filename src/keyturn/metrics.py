@@ -38,7 +38,7 @@ _refusals: dict[str, int] = {}
 
 
 def count_request(method: str, route: str, status: int) -> None:
-    """Count an answer.
+    """Count an answer of a route whose answers are not timed one by one.
 
     It is added up here, and told to Prometheus by `flush`: its own counter costs several times
     as much.
@@ -52,14 +52,16 @@ def count_refusal(code: str) -> None:
     _refusals[code] = _refusals.get(code, 0) + 1
 
 
-def time_request(route: str, seconds: float) -> None:
-    """Tell Prometheus how long an answer took."""
-    _seconds(route).observe(seconds)
+def time_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count an answer that took so long."""
+    answers, times = _of_request(method, route, status)
+    answers.inc()
+    times.observe(seconds)
 
 
 @functools.cache
-def _seconds(route: str) -> Histogram:
-    return SECONDS.labels(route)
+def _of_request(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(route)
 
 
 def flush() -> None:

@@ -217,8 +217,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _note(exchange: Exchange, seconds: float) -> None:
     status = exchange.status or 499
-    metrics.count_request(exchange.method, exchange.route, status)
-    metrics.time_request(exchange.route, seconds)
+    metrics.time_request(exchange.method, exchange.route, status, seconds)
     _log.info(
         "request",
         method=exchange.method,
