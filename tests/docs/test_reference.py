@@ -85,12 +85,12 @@ def test_the_table_of_exit_statuses_is_that_of_the_program() -> None:
 
 def test_every_live_route_is_documented(openapi: Any) -> None:
     live = {
-        f"{method.upper()} {path}"
+        f"{'ANY' if set(operations) > METHODS else method.upper()} {path}"
         for path, operations in openapi["paths"].items()
         for method in operations
         if method in METHODS
     }
-    documented = set(re.findall(r"`((?:GET|POST|PATCH|DELETE|PUT) /[^`? ]*)`", API))
+    documented = set(re.findall(r"`((?:ANY|GET|POST|PATCH|DELETE|PUT) /[^`? ]*)`", API))
     assert documented == live
 
 

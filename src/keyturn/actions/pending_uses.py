@@ -3,8 +3,7 @@
 A first use is always kept, because it ends a receipt, and so is a move to another server key. A
 later use only brings a time up to date: so many a round are written, others wait when what is on
 record is a minute old, and past that a use is not kept, but the next one may be. A crash loses
-what waits. So the time on record is never early, and late by a minute or so while fewer than
-`ROUND` agents come due in a round.
+what waits.
 """
 
 from collections.abc import Iterator
