@@ -3,6 +3,7 @@
 Whatever is logged, everything of a credential's shape is masked on its way out.
 """
 
+import json
 import logging
 import sys
 
@@ -17,7 +18,7 @@ def configure_logs(level: str) -> None:
     renderer: Processor = (
         structlog.dev.ConsoleRenderer()
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(_to_json)
     )
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -50,3 +51,11 @@ def masked(renderer: Processor) -> Processor:
         return redact(str(renderer(logger, method, event)))
 
     return render
+
+
+def _to_json(event: EventDict, **_: object) -> str:
+    return _ENCODER.encode(event)
+
+
+# Made once: `json.dumps` would make one for each line.
+_ENCODER = json.JSONEncoder(default=repr)

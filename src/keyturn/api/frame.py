@@ -57,6 +57,13 @@ class Frame:
         self._by_path: dict[str, list[BaseRoute]] = {}
         for route in routes:
             self._by_path.setdefault(getattr(route, "path", ""), []).append(route)
+        self._plain = {
+            (method, path)
+            for path, here in self._by_path.items()
+            for route in here
+            for method in getattr(route, "methods", None) or ()
+        }
+        """Most routes have no parameters, and are found without asking any."""
         self._callers = callers
         self.direct: Mapping[str, Direct] = {}
         """What is answered past the application, by route; set while the installation is open."""
@@ -106,6 +113,9 @@ class Frame:
         await self._app(_as_json(scope, body), _replay(body, receive), exchange.send)
 
     def _find_route(self, scope: Scope) -> str:
+        path = route_path(scope)
+        if (scope["method"], path) in self._plain:
+            return path
         matches = [(route.matches(scope)[0], route) for route in self._candidates(scope)]
         for match, route in matches:
             if match is Match.FULL:
