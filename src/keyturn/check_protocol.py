@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from keyturn.api.checks import Checks, Reply, Request, Route
+from keyturn.api.checks import Checks, Route
 from keyturn.api.first_refusals import is_small
+from keyturn.api.messages import Reply, Request
 from keyturn.http_protocol import HttpProtocol
 
 _PLAIN_METHODS = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -27,6 +28,12 @@ class CheckProtocol(HttpProtocol):
 
     _check: _Check | None = None
     _idle = False
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._check is not None:
+            # Its body comes slowly, and may never be complete.
+            self._hand_over(self._check.request)
 
     def on_message_begin(self) -> None:
         if self._idle:
@@ -56,13 +63,13 @@ class CheckProtocol(HttpProtocol):
             super().on_message_complete()
             return
         self._parsed = True
-        (checks, route, request), self._check = self._check, None
+        checks, route, request = self._check
         reply = checks.answer(route, request)
         if isinstance(reply, Reply):
+            self._check = None
             self._send(reply)
         else:
-            self._go_on()
-            super().on_body(request.body)
+            self._hand_over(request)
             super().on_message_complete()
 
     def _plain_check(self) -> _Check | None:
@@ -87,6 +94,11 @@ class CheckProtocol(HttpProtocol):
             return None
         request = Request(method.decode(), query, self.headers, named, self.client)
         return _Check(checks, route, request)
+
+    def _hand_over(self, request: Request) -> None:
+        self._check = None
+        self._go_on()
+        super().on_body(request.body)
 
     def _go_on(self) -> None:
         """Give the request to the application, as if nobody had looked at it."""

@@ -19,6 +19,7 @@ from . import (
     client_cuts,
     client_points,
     dead_at_once,
+    dead_checks,
     kill,
     power_cut,
     race,
@@ -35,6 +36,7 @@ REPORT = Path("build/faults.json")
 CAMPAIGNS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
     "race": (race.run, race.RUNS),
     "dead-at-once": (dead_at_once.run, dead_at_once.RUNS),
+    "dead-checks": (dead_checks.run, dead_checks.RUNS),
     "kill": (kill.run, kill.RUNS),
     "power-cut": (power_cut.run, power_cut.RUNS),
     "storage": (storage.run, storage.RUNS),

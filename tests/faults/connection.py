@@ -6,9 +6,9 @@ that is as simultaneous as a client can be.
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 ROTATE = "/v1/agents/self/rotate-key"
 SELF = "/v1/agents/self"
@@ -84,6 +84,22 @@ class Connection:
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, headers, response.read())
 
+    def send_pipelined(self, messages: Sequence[bytes]) -> None:
+        """Send whole requests in one piece."""
+        self._http.sock.sendall(b"".join(messages))
+
+    def receive_pipelined(self, count: int) -> list[Answer]:
+        """Wait for the answers to `count` pipelined requests, each with a Content-Length.
+
+        Raises:
+            OSError: the server went away.
+        """
+        answers: list[Answer] = []
+        with self._http.sock.makefile("rb") as stream:
+            while len(answers) < count:
+                answers.append(_read_answer(stream))
+        return answers
+
     def call(
         self,
         method: str,
@@ -108,6 +124,17 @@ class Connection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _read_answer(stream: BinaryIO) -> Answer:
+    status = stream.readline().split(b" ")
+    if len(status) < 2:
+        raise ConnectionResetError("The server hung up.")
+    headers: dict[str, str] = {}
+    while (line := stream.readline()) not in (b"\r\n", b""):
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    return Answer(int(status[1]), headers, stream.read(int(headers["content-length"])))
 
 
 def _encode(body: object) -> bytes:

@@ -1,17 +1,15 @@
 """Answers services that check keys (contract, section 6), as plain functions of a request.
 
 These are the requests that come by the thousand, so they are answered without the framework:
-by `hot_path` for any ASGI server, and by `http_protocol` before a request even gets there. What
+by `hot_path` for any ASGI server, and by `check_protocol` before a request even gets there. What
 both of them send is decided here. Checks are counted in the metrics and not logged one by one.
 """
 
-import base64
-import binascii
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, quote, unquote_plus
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -21,8 +19,9 @@ from keyturn.actions.authenticate import authenticate_service
 from keyturn.actions.service import Call, Service
 from keyturn.actions.verify_key import Check, verify_key, verify_keys
 from keyturn.api.callers import Callers
-from keyturn.api.first_refusals import Headers, check_query, json_object, refuse_repeated
-from keyturn.api.problems import Internal, MethodNotAllowed, Problem, problem
+from keyturn.api.first_refusals import check_query, json_object, refuse_repeated
+from keyturn.api.messages import AUTHORIZATION, Reply, Request
+from keyturn.api.problems import Internal, MethodNotAllowed, problem
 from keyturn.api.requests import VerificationBatchRequest, VerificationRequest
 from keyturn.api.verdicts import INACTIVE, ActiveToken, Verdicts, verdict
 from keyturn.core.errors import (
@@ -34,55 +33,18 @@ from keyturn.core.errors import (
     KeyturnError,
     Unavailable,
 )
-from keyturn.core.rotation import bearer_token, idempotency_key
+from keyturn.core.rotation import idempotency_key
 from keyturn.core.token import Token
 from keyturn.wire import FORWARD_AUTH, INTROSPECT, VERIFY, VERIFY_BATCH
 
 MAX_FIELDS = 100
-AUTHORIZATION = b"authorization"
 
-_JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
 _EMPTY = (b"content-length", b"0")
-_BASIC = "basic "
 NO_ID = "-" * 32
 """As long as a request's id is."""
 _Model = TypeVar("_Model", bound=BaseModel)
 _log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Request:
-    """As much of a request as a check looks at; `named` has each header once."""
-
-    method: str
-    query: bytes
-    headers: Headers
-    named: dict[bytes, bytes]
-    client: tuple[str, int] | None
-    body: bytes = b""
-
-    def header(self, name: bytes) -> str | None:
-        """A header's value as text."""
-        value = self.named.get(name)
-        return None if value is None else value.decode("latin-1")
-
-    @property
-    def repeats(self) -> bool:
-        """Whether any header came more than once."""
-        return len(self.named) != len(self.headers)
-
-
-class Reply(NamedTuple):
-    """A whole answer."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
-
-    def head(self, before: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Its headers after those, as they are written in HTTP/1.1."""
-        return b"".join([b"%b: %b\r\n" % pair for pair in (*before, *self.headers)]) + b"\r\n"
 
 
 Later = Callable[[], Coroutine[Any, Any, Reply]]
@@ -144,7 +106,7 @@ class Checks:
         """Forward authentication: the key is the visitor's own."""
         if request.repeats and [name for name, _ in request.headers].count(AUTHORIZATION) > 1:
             raise InvalidCredentials
-        agent = verify_key(self._service, call, bearer_token(request.header(AUTHORIZATION)))
+        agent = verify_key(self._service, call, request.bearer_token)
         return Reply(
             200,
             [
@@ -162,15 +124,15 @@ class Checks:
         try:
             found = verify_key(self._service, call, asked.key, asks)
         except (InvalidCredentials, AgentRevoked) as refused:
-            return json_reply(verdict(refused))
-        return json_reply(verdict(found))
+            return Reply.json(_encoded(verdict(refused)))
+        return Reply.json(_encoded(verdict(found)))
 
     async def _charge(
         self, call: Call, asks: Token, asked: VerificationRequest, once: str | None
     ) -> Reply:
         checks = [Check(asked.key, asked.cost)]
         (found,) = await verify_keys(self._service, call, asks, checks, once)
-        return json_reply(verdict(found))
+        return Reply.json(_encoded(verdict(found)))
 
     def _verify_batch(self, call: Call, request: Request) -> Later:
         asks, asked, once = self._asked(call, request, VerificationBatchRequest)
@@ -181,16 +143,16 @@ class Checks:
     ) -> Reply:
         checks = [Check(check.key, check.cost) for check in asked.keys]
         found = await verify_keys(self._service, call, asks, checks, once)
-        return json_reply(Verdicts(items=[verdict(each) for each in found]))
+        return Reply.json(_encoded(Verdicts(items=[verdict(each) for each in found])))
 
     def _introspect(self, call: Call, request: Request) -> Reply:
         _first_refusals(request)
-        asks = authenticate_service(self._service, call, _service_token(request))
+        asks = authenticate_service(self._service, call, request.client_secret)
         try:
             agent = verify_key(self._service, call, _introspected(request.body), asks)
         except (InvalidCredentials, AgentRevoked):
-            return Reply(200, [_JSON, (b"content-length", b"%d" % len(INACTIVE))], INACTIVE)
-        return json_reply(ActiveToken.of(agent))
+            return Reply.json(INACTIVE)
+        return Reply.json(_encoded(ActiveToken.of(agent)))
 
     def _asked(
         self, call: Call, request: Request, shape: type[_Model]
@@ -198,8 +160,7 @@ class Checks:
         """Who asks, for what, and the idempotency key."""
         members = json_object(request.body or b"{}") if request.method == "POST" else {}
         _first_refusals(request)
-        token = bearer_token(request.header(AUTHORIZATION))
-        asks = authenticate_service(self._service, call, token)
+        asks = authenticate_service(self._service, call, request.bearer_token)
         if members is None:
             raise InvalidRequest("body", "must be a JSON object")
         asked = _validated(shape, members)
@@ -216,13 +177,16 @@ class Checks:
         elif isinstance(error, Unavailable):
             _log.error("unavailable", reason=str(error), request_id=call.request_id)
         metrics.count_refusal(error.code)
-        sent = _token_sent(route, request)
-        refused = _ALIKE.get((type(error), sent))
-        if refused is None:
+        shown = request.client_secret if route.label == INTROSPECT else request.bearer_token
+        sent = shown is not None
+        request_id = call.request_id or NO_ID
+        if alike := _ALIKE.get((type(error), sent)):
+            body = alike.body.replace(NO_ID.encode(), request_id.encode())
+            reply = Reply(alike.status, [*alike.headers], body)
+        else:
             allow = {"allow": "POST"} if isinstance(error, MethodNotAllowed) else {}
-            refused = _written(problem(error, NO_ID, token_sent=sent, headers=allow))
-        body = refused.body.replace(NO_ID.encode(), (call.request_id or NO_ID).encode())
-        return _finish(route, call, request, Reply(refused.status, [*refused.headers], body))
+            reply = Reply.refusal(problem(error, request_id, token_sent=sent, headers=allow))
+        return _finish(route, call, request, reply)
 
 
 def _finish(route: Route, call: Call, request: Request, reply: Reply) -> Reply:
@@ -232,14 +196,8 @@ def _finish(route: Route, call: Call, request: Request, reply: Reply) -> Reply:
     return reply
 
 
-def _written(refused: Problem) -> Reply:
-    pairs = {**refused.headers, "content-length": str(len(refused.body))}.items()
-    headers = [(name.encode(), value.encode()) for name, value in pairs]
-    return Reply(refused.status, headers, refused.body)
-
-
 _ALIKE: dict[tuple[type[KeyturnError], bool], Reply] = {
-    (refusal, sent): _written(problem(refusal(), NO_ID, token_sent=sent))
+    (refusal, sent): Reply.refusal(problem(refusal(), NO_ID, token_sent=sent))
     for refusal in (InvalidCredentials, AgentRevoked, InvalidToken)
     for sent in (True, False)
 }
@@ -254,10 +212,8 @@ def _first_refusals(request: Request) -> None:
     check_query(request.query)
 
 
-def json_reply(answer: BaseModel) -> Reply:
-    """200, and the answer's members as JSON."""
-    body = answer.model_dump_json(by_alias=True).encode()
-    return Reply(200, [_JSON, (b"content-length", b"%d" % len(body))], body)
+def _encoded(answer: BaseModel) -> bytes:
+    return answer.model_dump_json(by_alias=True).encode()
 
 
 def _validated(shape: type[_Model], members: dict[str, Any]) -> _Model:
@@ -279,25 +235,6 @@ def _introspected(form: bytes) -> str:
     if len(tokens) != 1:
         raise InvalidRequest("token", "must be sent once")
     return tokens[0]
-
-
-def _service_token(request: Request) -> str | None:
-    """The token of a Bearer header, or the password of HTTP Basic (RFC 7617)."""
-    header = request.header(AUTHORIZATION)
-    if header is None or not header.lower().startswith(_BASIC):
-        return bearer_token(header)
-    try:
-        pair = base64.b64decode(header[len(_BASIC) :].strip(), validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None
-    # OAuth clients encode both parts (RFC 6749, section 2.3.1).
-    return unquote_plus(pair.partition(":")[2])
-
-
-def _token_sent(route: Route, request: Request) -> bool:
-    if route.label == INTROSPECT:
-        return _service_token(request) is not None
-    return bearer_token(request.header(AUTHORIZATION)) is not None
 
 
 @lru_cache(1024)

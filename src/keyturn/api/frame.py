@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from keyturn import metrics
 from keyturn.actions.service import Call
 from keyturn.api.callers import Callers
-from keyturn.api.checks import AUTHORIZATION, Reply, Request
 from keyturn.api.first_refusals import (
     NO_OBJECT,
     Disconnected,
@@ -25,6 +24,7 @@ from keyturn.api.first_refusals import (
     refuse_repeated,
 )
 from keyturn.api.hot_path import route_path
+from keyturn.api.messages import AUTHORIZATION, Reply, Request
 from keyturn.api.problems import (
     Internal,
     MethodNotAllowed,
@@ -175,9 +175,7 @@ class Exchange:
         """Answer with an error, unless the answer has begun already."""
         if self.status:
             return
-        pairs = {**answer.headers, "content-length": str(len(answer.body))}.items()
-        headers = [(name.encode(), value.encode()) for name, value in pairs]
-        await self.send_reply(Reply(answer.status, headers, answer.body))
+        await self.send_reply(Reply.refusal(answer))
 
     async def send_reply(self, reply: Reply) -> None:
         """Answer with this."""

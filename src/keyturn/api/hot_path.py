@@ -2,8 +2,9 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keyturn.api.checks import Checks, Reply, Request, Route
+from keyturn.api.checks import Checks, Route
 from keyturn.api.first_refusals import Disconnected, read_body
+from keyturn.api.messages import Reply, Request
 from keyturn.api.problems import BodyTooLarge, RequestTimeout
 
 

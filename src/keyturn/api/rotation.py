@@ -9,7 +9,7 @@ from typing import Any
 from keyturn.actions.rotate_credentials import Presented, rotate_own_credentials
 from keyturn.actions.service import Call, Service
 from keyturn.api.answers import Rotated
-from keyturn.api.checks import AUTHORIZATION, Reply, Request, json_reply
+from keyturn.api.messages import AUTHORIZATION, Reply, Request
 from keyturn.api.self_service import secret_of
 from keyturn.wire import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED
 
@@ -29,7 +29,7 @@ async def rotate_self(
         request.header(AUTHORIZATION), secret_of(members), request.header(_IDEMPOTENCY_KEY)
     )
     issued = await rotate_own_credentials(service, call, presented)
-    reply = json_reply(Rotated.of(issued))
+    reply = Reply.json(Rotated.of(issued).model_dump_json(by_alias=True).encode())
     if issued.replayed:
         reply.headers.append(_REPLAYED)
     return reply
