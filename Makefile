@@ -24,10 +24,10 @@ check: lint  ## Lint, and the fast tests with every branch of the core covered
 	$(BIN)/coverage run -m pytest --quiet tests/core tests/storage
 	$(BIN)/coverage report
 
-# What the tests run besides Python. One that can't be had fails its own tests, by name.
+# What the tests and the bench run besides Python. One that can't be had fails its own, by name.
 programs:
-	@missing=; for name in curl strace; do \
-	  command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
+	@missing=; for name in curl nginx strace wrk; do \
+	  PATH="$$PATH:/usr/sbin" command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { apt-get -qq update && apt-get -qq -y install $$missing; } || true; fi
 
@@ -37,7 +37,7 @@ lint: .venv/.dev  ## What can be checked without running: format, lint, types, i
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: .venv/.dev  ## Measure (what refusals tell by their time: make bench ARGS=timing)
+bench: programs .venv/.dev  ## Measure (make bench ARGS=checks; ARGS=timing: what refusals tell)
 	$(BIN)/python -m bench $(ARGS)
 
 faults: .venv/.dev  ## Break things on purpose: crashes, power cuts, full disks, races, networks

@@ -1,9 +1,10 @@
-"""What a rotation costs beside what the machine can do, and whether its refusals tell by time.
+"""What rotations and checks cost beside what the machine can do, and what refusals tell by time.
 
     python -m bench [--quick] [--only GROUP]… [--write-docs]
+    python -m bench checks [--quick] [--only GROUP]… [--peers | --scale] [--write-docs]
     python -m bench timing [--quick] [--write-docs]
 
-docs/performance.md and docs/timing.md say what is measured and what that is worth.
+docs/performance.md, docs/checks.md and docs/timing.md say what is measured and what that is worth.
 """
 
 import argparse
@@ -12,12 +13,15 @@ import tempfile
 from pathlib import Path
 
 from bench import plan, report
+from bench.checks import plan as checks_plan
+from bench.checks import run as checks
 from bench.machine import describe
 from bench.suite import Figures, take_turns
 from bench.timing import run as timing
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
+GROUPS = {"rates": plan.GROUPS, "checks": checks_plan.GROUPS}
 
 
 def main() -> None:
@@ -26,7 +30,9 @@ def main() -> None:
     BUILD.mkdir(exist_ok=True)
     # Not the system's temporary folder: where that is in memory, fsync costs nothing.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as name:
-        if arguments.what == "timing":
+        if arguments.what == "checks":
+            checks.main(Path(name), BUILD, ROOT / "docs", arguments)
+        elif arguments.what == "timing":
             timing.main(Path(name), BUILD, ROOT / "docs", arguments.quick, arguments.write_docs)
         else:
             rates(Path(name), arguments)
@@ -58,11 +64,20 @@ def tables(figures: Figures, machine: dict[str, str], rounds: int, seconds: floa
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("what", nargs="?", choices=["rates", "timing"], default="rates")
+    parser.add_argument("what", nargs="?", choices=["rates", "checks", "timing"], default="rates")
     parser.add_argument("--quick", action="store_true", help="a rough answer in half a minute")
-    parser.add_argument("--only", action="append", choices=plan.GROUPS, metavar="GROUP")
+    parser.add_argument("--only", action="append", default=[], metavar="GROUP", help=_groups())
+    parser.add_argument("--peers", action="store_true", help="checks: install the peers too")
+    parser.add_argument("--scale", action="store_true", help="checks: of up to 10,000,000 agents")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if unknown := set(arguments.only) - set(GROUPS.get(arguments.what, ())):
+        parser.error(f"{arguments.what} has no group {min(unknown)}: {_groups()}")
+    return arguments
+
+
+def _groups() -> str:
+    return "; ".join(f"{what}: {', '.join(groups)}" for what, groups in GROUPS.items())
 
 
 def _say(line: str) -> None:

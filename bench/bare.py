@@ -1,8 +1,9 @@
 """What the web stack costs without Keyturn: the same server, an answer and nothing behind it.
 
-    python -m bench.bare asgi|fastapi PORT
+    python -m bench.bare asgi|fastapi|checks PORT
 
-Both answer any POST with as many bytes as a rotation's answer has.
+The first two answer any POST with as many bytes as a rotation's answer has, the third anything
+with the headers of a good forward-auth answer.
 """
 
 import json
@@ -32,6 +33,15 @@ HEADERS = [
     (b"content-type", b"application/json"),
     (b"content-length", str(len(ENCODED)).encode()),
 ]
+CHECKED = [
+    (b"x-agent-id", b"00000000-0000-4000-8000-000000000000"),
+    (b"x-agent-name", b"agent-500000"),
+    (b"x-developer-id", b"00000000-0000-4000-8000-000000000001"),
+    (b"content-length", b"0"),
+    (b"x-request-id", b"0" * 32),
+    (b"cache-control", b"no-store"),
+]
+"""As long as the headers of a check's answer."""
 
 
 class Rotation(BaseModel):
@@ -52,6 +62,18 @@ async def asgi(
     await send({"type": "http.response.body", "body": ENCODED})
 
 
+async def checks(
+    scope: Message,
+    _receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+) -> None:
+    """Find the visitor's header, answer; nothing is looked up."""
+    if not any(name == b"authorization" for name, _ in scope["headers"]):
+        raise ValueError("The load sends every request with a key.")
+    await send({"type": "http.response.start", "status": 200, "headers": CHECKED})
+    await send({"type": "http.response.body", "body": b""})
+
+
 fastapi = FastAPI(openapi_url=None)
 
 
@@ -62,10 +84,15 @@ async def answer(_body: Rotation) -> dict[str, str]:
 
 
 def main() -> None:
-    """Serve one of the two on a port, with the settings that the product is served with."""
+    """Serve one of them on a port, with the settings that the product is served with.
+
+    The checks are on uvicorn's own protocol, as the product is that they are compared with.
+    """
     name, port = sys.argv[1:]
-    app: Any = {"asgi": asgi, "fastapi": fastapi}[name]
+    app: Any = {"asgi": asgi, "fastapi": fastapi, "checks": checks}[name]
     config = serve._config(Settings(port=int(port)))
+    if name == "checks":
+        config.http = "httptools"
     config.app, config.lifespan = lambda: app, "off"
     serve.collect_seldom()
     Server(config).run()

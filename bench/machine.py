@@ -89,10 +89,10 @@ def describe(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def process(
-    *arguments: str, on: set[int], environment: Mapping[str, str] | None = None
+def program(
+    *command: str, on: set[int], environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process on the given cores, ended with the block.
+    """A program on the given cores, ended with the block.
 
     Raises:
         RuntimeError: the block waited for it in vain; the message has what it printed.
@@ -100,7 +100,7 @@ def process(
     with tempfile.TemporaryFile() as log:
         with pinned(on):
             child = subprocess.Popen(
-                [sys.executable, *arguments],
+                command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -114,3 +114,21 @@ def process(
         finally:
             child.terminate()
             child.wait(timeout=30)
+
+
+def process(
+    *arguments: str, on: set[int], environment: Mapping[str, str] | None = None
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """A Python process on the given cores, as `program`."""
+    return program(sys.executable, *arguments, on=on, environment=environment)
+
+
+def memory(pid: int) -> tuple[int, int]:
+    """Bytes that a process holds in memory: its own, and with the files that it has mapped."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kibibytes = {
+        line.split()[0]: int(line.split()[1])
+        for line in lines
+        if line.startswith(("VmRSS:", "RssAnon:"))
+    }
+    return kibibytes["RssAnon:"] * 1024, kibibytes["VmRSS:"] * 1024

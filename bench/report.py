@@ -10,6 +10,8 @@ from bench.stats import Spread
 from bench.suite import Figures, Ratio
 
 HEAD = ["measured", "a second", "lowest–highest", "p50 ms", "p99 ms", "errors", "server", "load"]
+ROTATING = ["rotations a second", "rotator"]
+"""Columns that are shown where there were rotations meanwhile."""
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -22,7 +24,9 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def measurements(figures: Figures) -> str:
     """One row for each measurement: medians over the rounds, and the spread of the rate."""
-    return table([HEAD, *(_row(figures, name) for name in figures.rounds)])
+    rows = [[*HEAD, *ROTATING], *(_row(figures, name) for name in figures.rounds)]
+    wide = any(row[-1] for row in rows[1:])
+    return table(rows if wide else [row[: len(HEAD)] for row in rows])
 
 
 def ratios(figures: Figures, wanted: Sequence[Ratio]) -> str:
@@ -37,8 +41,13 @@ def ratios(figures: Figures, wanted: Sequence[Ratio]) -> str:
 
 def as_json(figures: Figures, wanted: Sequence[Ratio], machine: dict[str, str]) -> str:
     """Every round of everything, for comparison with other runs."""
+    return json.dumps(as_data(figures, wanted, machine), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_data(figures: Figures, wanted: Sequence[Ratio], machine: dict[str, str]) -> dict[str, Any]:
+    """The same before it is JSON."""
     found = {ratio.name: figures.ratio(ratio) for ratio in wanted}
-    document: dict[str, Any] = {
+    return {
         "machine": machine,
         "measurements": {
             name: [asdict(outcome) for outcome in outcomes]
@@ -46,7 +55,6 @@ def as_json(figures: Figures, wanted: Sequence[Ratio], machine: dict[str, str]) 
         },
         "ratios": {name: asdict(spread) for name, spread in found.items() if spread},
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def machine_line(machine: dict[str, str]) -> str:
@@ -80,9 +88,12 @@ def write_into(page: Path, name: str, text: str) -> None:
 def _row(figures: Figures, name: str) -> list[str]:
     outcomes = figures.rounds[name]
     rate = figures.spread(name, "rate")
-    busy = ["", ""]
+    busy, rotating = ["", ""], ["", ""]
     if outcomes[0].load_busy is not None:
         busy = [f"{figures.spread(name, of).median:.2f}" for of in ("server_busy", "load_busy")]
+    if outcomes[0].rotations is not None:
+        medians = [figures.spread(name, of).median for of in ("rotations", "rotator_busy")]
+        rotating = [f"{medians[0]:,.0f}", f"{medians[1]:.2f}"]
     return [
         name,
         f"{rate.median:,.0f}",
@@ -91,6 +102,7 @@ def _row(figures: Figures, name: str) -> list[str]:
         f"{figures.spread(name, 'p99').median:.2f}",
         str(sum(outcome.errors for outcome in outcomes)),
         *busy,
+        *rotating,
     ]
 
 

@@ -1,14 +1,18 @@
 """The servers under measurement, each started on its own cores and waited for."""
 
 import contextlib
+import os
+import shutil
 import socket
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from bench.machine import cores_for, pinned, process
+from bench.bare import CHECKED
+from bench.machine import cores_for, pinned, process, program
 from keyturn.testing import Server
 
 LIMIT = 1_000_000
@@ -30,10 +34,16 @@ class Running:
     pid: int
 
 
+class PlainServer(Server):
+    """The product on uvicorn's own protocol (`bench.checks.plain`)."""
+
+    program: ClassVar[Sequence[str]] = (sys.executable, "-m", "bench.checks.plain")
+
+
 @contextlib.contextmanager
-def keyturn(data_dir: Path, *, workers: int = 1) -> Iterator[Running]:
+def keyturn(data_dir: Path, *, workers: int = 1, kind: type[Server] = Server) -> Iterator[Running]:
     """The product itself, from its own command, with limits out of the way."""
-    server = Server(data_dir, workers=workers, **SETTINGS)
+    server = kind(data_dir, workers=workers, **SETTINGS)
     with pinned(cores_for(workers)):
         server.start()
     try:
@@ -55,11 +65,60 @@ def planted(data_dir: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def bare(name: str) -> Iterator[Running]:
-    """One of the two servers of `bench.bare`."""
+    """One of the servers of `bench.bare`."""
     port = free_port()
     with process("-m", "bench.bare", name, str(port), on=cores_for(1)) as child:
         wait_for(port)
         yield Running(port, child.pid)
+
+
+@contextlib.contextmanager
+def nginx(folder: Path) -> Iterator[Running]:
+    """nginx with one worker, which answers anything as a check is answered.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if binary is None:
+        raise FileNotFoundError("nginx is not installed (apt-get install nginx)")
+    port = free_port()
+    folder.mkdir(parents=True)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(_nginx_configuration(folder, port))
+    command = (binary, "-p", str(folder), "-e", "stderr", "-c", str(configuration))
+    with program(*command, on=cores_for(1)) as child:
+        wait_for(port)
+        yield Running(port, child.pid)
+
+
+def _nginx_configuration(folder: Path, port: int) -> str:
+    headers = "\n".join(
+        f'      add_header {name.decode()} "{value.decode()}";'
+        for name, value in CHECKED
+        if name != b"content-length"
+    )
+    temporary = "\n".join(
+        f"  {kind}_temp_path {folder}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"""daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+{temporary}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+{headers}
+      return 200;
+    }}
+  }}
+}}
+"""
 
 
 def free_port() -> int:

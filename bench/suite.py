@@ -21,6 +21,9 @@ class Outcome:
     errors: int = 0
     load_busy: float | None = None
     server_busy: float | None = None
+    rotations: float | None = None
+    """Rotations a second that happened meanwhile, where some should."""
+    rotator_busy: float | None = None
 
     @classmethod
     def of_times(cls, took: Sequence[int], seconds: float, *, each: int = 1) -> "Outcome":
@@ -56,11 +59,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One measurement's rate as a share of another's, within each round."""
+    """One measurement's rate, or another value, as a share of another's, within each round."""
 
     name: str
     of: str
     to: str
+    value: str = "rate"
 
 
 @dataclass
@@ -74,11 +78,14 @@ class Figures:
         return Spread.of([getattr(outcome, value) for outcome in self.rounds[name]])
 
     def ratio(self, wanted: Ratio) -> Spread | None:
-        """The spread of a ratio, or None where one of the two was not measured."""
+        """The spread of a ratio, or None where one was not measured or gave nothing."""
         if wanted.of not in self.rounds or wanted.to not in self.rounds:
             return None
-        pairs = zip(self.rounds[wanted.of], self.rounds[wanted.to], strict=True)
-        return Spread.of([one.rate / other.rate for one, other in pairs])
+        sides = (self.rounds[name] for name in (wanted.of, wanted.to))
+        ones, others = ([getattr(outcome, wanted.value) for outcome in side] for side in sides)
+        if not (all(ones) and all(others)):
+            return None
+        return Spread.of([one / other for one, other in zip(ones, others, strict=True)])
 
 
 def take_turns(

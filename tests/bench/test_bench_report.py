@@ -130,5 +130,6 @@ def test_the_timing_tables_show_medians_differences_and_verdicts() -> None:
 
 
 def test_the_page_of_each_comparison_has_the_markers_it_is_written_between() -> None:
-    for name, page in (("bench", "performance"), ("timing", "timing")):
+    pages = {"bench": "performance", "timing": "timing", "checks": "checks", "scale": "checks"}
+    for name, page in pages.items():
         between_markers((Path("docs") / f"{page}.md").read_text(), name, "")

@@ -5,7 +5,7 @@ They are described here as FastAPI wants it, and answered by `checks`, which nev
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from keyturn.api.context import API_KEY, BASIC_SERVICE_TOKEN, EVERYWHERE, SERVICE_TOKEN
 from keyturn.api.problems import documented
@@ -80,6 +80,7 @@ for _method in METHODS:
             methods=[_method],
             operation_id=f"{_endpoint.__name__.strip('_')}_{_method.lower()}",
             summary="Let a visitor in?",
+            response_class=Response,
             responses={
                 200: _ADMITTED,
                 **documented((InvalidCredentials, AgentRevoked, Unavailable)),

@@ -1,0 +1,1 @@
+"""Checks of API keys a second, beside what the machine can do and what others do."""
