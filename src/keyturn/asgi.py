@@ -1,10 +1,7 @@
 """The composition root: settings in, an ASGI application out."""
 
-import asyncio
 import contextlib
-import os
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 
 import structlog
@@ -12,11 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
 
-from keyturn import metrics
-from keyturn.actions.keep_house import Housekeeping
-from keyturn.actions.move_refusals import move_refusals_to_trail
-from keyturn.actions.note_use import write_uses
-from keyturn.actions.service import Call, Service
+from keyturn.actions.service import Call
 from keyturn.api import (
     agents,
     audit,
@@ -33,14 +26,10 @@ from keyturn.api.hot_path import HotPath
 from keyturn.api.problems import Internal, problem
 from keyturn.api.reference import describe, reference_page
 from keyturn.api.rotation import rotate_self
-from keyturn.core.errors import InvalidRequest, KeyturnError, Unavailable
-from keyturn.installation import LOST_COMMIT_EXIT, open_service
+from keyturn.core.errors import InvalidRequest, KeyturnError
+from keyturn.housekeeping import running_service
 from keyturn.settings import Settings
 from keyturn.wire import ROTATE_SELF
-
-FAST_SECONDS = 0.5
-SLOW_SECONDS = 60.0
-LAST_ANSWERS_SECONDS = 1.0
 
 _log = structlog.get_logger()
 _ROUTERS = (self_service, agents, developers, tokens, audit, operations)
@@ -85,13 +74,12 @@ class Application:
         Raises:
             UnusableInstallation
         """
-        async with open_service(self._settings, _end_process) as service:
+        async with running_service(self._settings) as service:
             self._api.state.service = service
             self._frame.direct = {ROTATE_SELF: partial(rotate_self, service)}
             self._hot_path.checks = Checks(service, self._callers)
             try:
-                async with _housekeeping(service):
-                    yield
+                yield
             finally:
                 self._hot_path.checks = None
 
@@ -117,43 +105,6 @@ class Application:
         return api
 
 
-@contextlib.asynccontextmanager
-async def _housekeeping(service: Service) -> AsyncIterator[None]:
-    house = Housekeeping()
-    often = (write_uses, move_refusals_to_trail, house.expire_receipts, _flush_metrics)
-    tasks = [
-        asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
-        asyncio.create_task(_repeat(SLOW_SECONDS, service, house.run)),
-    ]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(Unavailable):
-            await write_uses(service)
-            await move_refusals_to_trail(service)
-
-
-async def _flush_metrics(_service: Service) -> None:
-    metrics.flush()
-
-
-async def _repeat(
-    seconds: float, service: Service, *steps: Callable[[Service], Awaitable[object]]
-) -> None:
-    while True:
-        for step in steps:
-            try:
-                await step(service)
-            except Unavailable as error:
-                _log.warning("housekeeping waits", step=step.__name__, reason=str(error))
-            except Exception:
-                _log.exception("housekeeping failed", step=step.__name__)
-        await asyncio.sleep(seconds)
-
-
 async def _refuse(request: Request, error: Exception) -> Response:
     if not isinstance(error, KeyturnError):
         raise error
@@ -172,9 +123,3 @@ async def _refuse_malformed(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     member = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     return await _refuse(request, InvalidRequest(member, first["msg"]))
-
-
-def _end_process() -> None:
-    """A commit was lost: leave, once those who wait have been told (see `SqliteStore`)."""
-    _log.critical("the disk failed within a commit: the process ends, and must be started again")
-    threading.Timer(LAST_ANSWERS_SECONDS, os._exit, (LOST_COMMIT_EXIT,)).start()

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from keyturn.core.client_address import IPNetwork, parse_network
-from keyturn.core.credential import PREFIX
+from keyturn.core.credential import MAX_PREFIX, PREFIX
 from keyturn.core.rotation import bearer_token
 
 DATABASE = "keyturn.db"
@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     public_url: str = Field(
         "http://localhost:8787", description="How people reach the service: for links."
     )
-    prefix: str = Field("sk_live", max_length=32, description="What every credential begins with.")
+    prefix: str = Field(
+        "sk_live", max_length=MAX_PREFIX, description="What every credential begins with."
+    )
     server_key: SecretStr | None = Field(
         None, description="id:base64url[,…], the first is current; by default a file."
     )

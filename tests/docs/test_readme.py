@@ -77,7 +77,7 @@ def test_the_readme_has_the_rotation_lines_to_the_letter() -> None:
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_sixty_seconds_lead_to_a_rotated_key(made: Server, shell: str) -> None:
     pasted = blocks("README.md", "60 seconds")
-    _, works, rotation, dead, trail = paste(shell, pasted, made.port, ROOT, shell_environment(made))
+    _, works, rotation, dead, trail, verdict = paste(shell, pasted, made.port, ROOT, shell_environment(made))
 
     rotated = json.loads(rotation)
     assert list(rotated) == ROTATION_MEMBERS
@@ -91,6 +91,7 @@ def test_sixty_seconds_lead_to_a_rotated_key(made: Server, shell: str) -> None:
     assert dead.splitlines()[0].startswith("HTTP/1.1 401")
     assert json.loads(dead.split("\n\n")[-1])["code"] == "invalid_credentials"
 
+    assert json.loads(verdict) == {"valid": False, "code": "invalid"}
     entries = json.loads(trail)["items"]
     assert [entry["action"] for entry in entries] == ["credential.rotated"]
     assert entries[0]["actor"] == {"kind": "agent", "id": me["agentId"]}

@@ -148,8 +148,8 @@ def main() -> None:
 
 def _hurry() -> None:
     """Wait less than the library does, but in the same places; and read certificates once."""
-    options = effects._options
-    effects._options = lambda: {**options(), "verify": TLS}
+    options = effects.client_options
+    effects.client_options = lambda: {**options(), "verify": TLS}
     effects.REQUEST_SECONDS = 0.3
     rotation.FIRST_PAUSE = 0.02
     rotation.SAVING_PAUSES = (0.01, 0.02, 0.03)

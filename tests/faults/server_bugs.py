@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from keyturn import asgi, installation
+from keyturn import housekeeping, installation
 from keyturn.actions import (
     issue_credentials,
     recover,
@@ -129,7 +129,7 @@ def older_rotations_are_repeated() -> None:
 
     _put(Recoverable, "keep", remember)
     _put(rotate_credentials, "replay", recall)
-    _put(asgi, "write_uses", forget)
+    _put(housekeeping, "write_uses", forget)
 
 
 def repeated_after_a_revocation() -> None:

@@ -75,7 +75,7 @@ def verify_key(service: Service, call: Call, key: str | None, asks: Token | None
 async def verify_keys(
     service: Service,
     call: Call,
-    asks: Token,
+    asks: Token | None,
     checks: Sequence[Check],
     idempotency_key: str | None = None,
 ) -> list[Agent | Refused]:
@@ -93,77 +93,63 @@ async def verify_keys(
         return found
 
     def charge(tx: Transaction) -> list[Agent | Refused]:
-        charged = [
-            _charge_once(tx, service, agent, check, _macs(service, asks, idempotency_key, place))
-            if isinstance(agent, Agent) and check.cost
+        return [
+            _charge(tx, service, check, _macs(service, asks, idempotency_key, place))
+            if isinstance(agent, Agent)
             else agent
             for place, (agent, check) in enumerate(zip(found, checks, strict=True))
         ]
-        return _with_present_balances(found, charged)
 
     return await service.store.write(charge)
 
 
-def _with_present_balances(
-    found: list[Agent | Refused], charged: list[Agent | Refused]
-) -> list[Agent | Refused]:
-    """An agent that is in the list twice was charged since its key was looked up."""
-    balances: dict[str, int] = {}
-    told: list[Agent | Refused] = []
-    for before, agent in zip(found, charged, strict=True):
-        if isinstance(agent, Agent):
-            if agent is not before:
-                balances[agent.id] = agent.credit_balance
-            balance = balances.get(agent.id, agent.credit_balance)
-            agent = agent._replace(credit_balance=balance)
-        told.append(agent)
-    return told
-
-
-def _verified(service: Service, call: Call, asks: Token, check: Check) -> Agent | Refused:
+def _verified(service: Service, call: Call, asks: Token | None, check: Check) -> Agent | Refused:
     try:
         return verify_key(service, call, check.key, asks)
     except (InvalidCredentials, AgentRevoked) as refused:
         return refused
 
 
-def _charge_once(
-    tx: Transaction, service: Service, agent: Agent, check: Check, macs: Sequence[Mac]
+def _charge(
+    tx: Transaction, service: Service, check: Check, macs: Sequence[Mac]
 ) -> Agent | Refused:
+    """Look again, for the key was good a moment ago, and take the cost."""
+    agent = agent_by_key(tx, service, service.parse(check.key, Kind.API_KEY))
+    if agent is None:
+        return InvalidCredentials()
+    if agent.revoked:
+        return AgentRevoked()
     now = service.now()
+    if check.cost == 0 or _was_charged(tx, agent, check, macs, now):
+        return agent
+    if check.cost > MAX_CREDITS:
+        return InsufficientCredits()
+    values = {"id": agent.id, "generation": agent.generation, "cost": check.cost}
+    balance = tx.one(int, "take_credits", **values)
+    if balance is None:
+        return InsufficientCredits()
+    if macs:
+        values = {"agent_id": agent.id, "cost": check.cost, "expires_at": now + CHARGE_LIFETIME}
+        tx.execute("put_charge", mac=macs[0].digest, **values)
+    return agent._replace(credit_balance=balance)
+
+
+def _was_charged(
+    tx: Transaction, agent: Agent, check: Check, macs: Sequence[Mac], now: int
+) -> bool:
     for mac in macs:
         if earlier := tx.one(_Charge, "charge_by_mac", mac=mac.digest, now=now):
             if earlier != _Charge(agent.id, check.cost):
                 raise ChargeRepeated
-            return agent
-    charged = _charge(tx, service, agent, check)
-    if macs and isinstance(charged, Agent):
-        values = {"agent_id": agent.id, "cost": check.cost, "expires_at": now + CHARGE_LIFETIME}
-        tx.execute("put_charge", mac=macs[0].digest, **values)
-    return charged
+            return True
+    return False
 
 
-def _charge(tx: Transaction, service: Service, agent: Agent, check: Check) -> Agent | Refused:
-    """Take the cost from the agent, whose key was good a moment ago."""
-    if check.cost <= MAX_CREDITS:
-        values = {"id": agent.id, "generation": agent.generation, "cost": check.cost}
-        balance = tx.one(int, "take_credits", **values)
-        if balance is not None:
-            return agent._replace(credit_balance=balance)
-    fresh = agent_by_key(tx, service, service.parse(check.key, Kind.API_KEY))
-    if fresh is None:
-        return InvalidCredentials()
-    if fresh.revoked:
-        return AgentRevoked()
-    if fresh.generation == agent.generation:
-        return InsufficientCredits()
-    # The rotation secret alone was replaced.
-    return _charge(tx, service, fresh, check)
-
-
-def _macs(service: Service, asks: Token, idempotency_key: str | None, place: int) -> list[Mac]:
+def _macs(
+    service: Service, asks: Token | None, idempotency_key: str | None, place: int
+) -> list[Mac]:
     """By what a charge is known: no service can repeat another's."""
-    if idempotency_key is None:
+    if asks is None or idempotency_key is None:
         return []
     parts = [b"charge", asks.id.encode(), str(place).encode(), idempotency_key.encode()]
     return service.keyring.candidates(length_prefixed(parts))

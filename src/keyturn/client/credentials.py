@@ -13,6 +13,7 @@ import httpx
 
 from keyturn.core.credential import (
     CHECKSUM_LENGTH,
+    MAX_PREFIX,
     PREFIX,
     RANDOM_LENGTH,
     Credential,
@@ -117,7 +118,8 @@ def parse_credential(text: object, kind: Kind) -> Credential | None:
     if not isinstance(text, str):
         return None
     prefix = text[: -(len(f"_{kind}_") + RANDOM_LENGTH + CHECKSUM_LENGTH)]
-    return Credential.parse(text, kind, prefix) if PREFIX.fullmatch(prefix) else None
+    usable = len(prefix) <= MAX_PREFIX and PREFIX.fullmatch(prefix)
+    return Credential.parse(text, kind, prefix) if usable else None
 
 
 def parse_instant(text: object) -> datetime | None:

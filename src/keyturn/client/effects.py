@@ -83,7 +83,7 @@ def run(operation: Operation[Result]) -> Result:
             try:
                 match effect:
                     case Send(request):
-                        http = http or stack.enter_context(httpx.Client(**_options()))
+                        http = http or stack.enter_context(httpx.Client(**client_options()))
                         result = _exchange(http, request)
                     case Wait(seconds):
                         time.sleep(seconds)
@@ -111,9 +111,9 @@ async def arun(operation: Operation[Result]) -> Result:
                 match effect:
                     case Send(request):
                         if http is None:
-                            client = httpx.AsyncClient(**_options())
+                            client = httpx.AsyncClient(**client_options())
                             http = await stack.enter_async_context(client)
-                        result = await _exchange_async(http, request)
+                        result = await exchange_async(http, request)
                     case Wait(seconds):
                         await anyio.sleep(seconds)
                     case Run(call):
@@ -122,7 +122,8 @@ async def arun(operation: Operation[Result]) -> Result:
                 error = raised
 
 
-def _options() -> dict[str, Any]:
+def client_options() -> dict[str, Any]:
+    """How httpx sends what has a credential in it."""
     return {
         "timeout": REQUEST_SECONDS,
         # Credentials are for the address in the file, and for no other.
@@ -147,7 +148,8 @@ def _exchange(http: httpx.Client, request: httpx.Request) -> Answer | Lost:
     return Answer(response.status_code, response.headers, bytes(body[:MAX_ANSWER]))
 
 
-async def _exchange_async(http: httpx.AsyncClient, request: httpx.Request) -> Answer | Lost:
+async def exchange_async(http: httpx.AsyncClient, request: httpx.Request) -> Answer | Lost:
+    """What comes back for a request; nothing is raised."""
     body = bytearray()
     try:
         response = await http.send(request, stream=True)

@@ -71,7 +71,7 @@ class Operations:
     ) -> Operation[Status]:
         _check_name(name)
         registration = Registration(IdempotencyKey.new(), name, _token(enrolment_token))
-        wanted = Stored(_address(url, allow_http), None, registration)
+        wanted = Stored(server_address(url, allow_http), None, registration)
         deadline = Deadline(self.patience)
 
         def proceed(found: Stored | None) -> Operation[Stored]:
@@ -199,7 +199,12 @@ def _check_name(name: str | None) -> None:
         )
 
 
-def _address(url: str, allow_http: bool) -> str:
+def server_address(url: str, allow_http: bool) -> str:
+    """The address of a Keyturn server, without a slash at its end.
+
+    Raises:
+        InvalidInput: it is none, or is readable on the network and that is not allowed.
+    """
     if not is_address(url):
         raise InvalidInput(
             "The server's address is not one like https://keys.example.com.",
@@ -211,7 +216,8 @@ def _address(url: str, allow_http: bool) -> str:
         raise InvalidInput(
             f"Credentials would cross the network to {parts.host} readable: it is not https.",
             "Nothing was changed or sent.",
-            "Give an https address; or, on a network that you trust, allow http (--allow-http).",
+            "Give an https address; or, on a network that you trust, allow http (--allow-http, "
+            "allow_http=True).",
         )
     return url.rstrip("/")
 

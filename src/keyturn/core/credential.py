@@ -27,6 +27,7 @@ RandomBytes = Callable[[int], bytes]
 
 PREFIX = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 """What an installation may choose as its credentials' first part."""
+MAX_PREFIX = 32
 
 # Anchored on the kind, so that the search is linear in hostile input.
 _SHAPE = re.compile(r"_(?:ak|rs|dt|sv|en)_[0-9A-Za-z]{43,}", re.ASCII)
