@@ -204,11 +204,12 @@ class Service:
         return credits
 
     def inspect(self, agent_id: str) -> dict[str, Any]:
-        """What an operator sees of an agent, without the time of its last use."""
+        """What an operator sees of an agent, without when and from where it was last used."""
         seen = self.get(f"/v1/agents/{agent_id}", self.operator)
         seen.raise_for_status()
         shown: dict[str, Any] = seen.json()
-        shown.pop("lastUsedAt", None)
+        for member in ("lastUsedAt", "lastUsedAddress"):
+            shown.pop(member, None)
         return shown
 
     def listed(self, path: str, token: str, **params: Any) -> list[dict[str, Any]]:
