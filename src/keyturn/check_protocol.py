@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from keyturn.api.checks import Checks, Route
 from keyturn.api.first_refusals import is_small
+from keyturn.api.hot_path import LATER
 from keyturn.api.messages import Reply, Request
 from keyturn.http_protocol import HttpProtocol
 
@@ -70,6 +71,7 @@ class CheckProtocol(HttpProtocol):
             self._send(reply)
         else:
             self._hand_over(request)
+            self.scope[LATER] = reply  # type: ignore[literal-required]
             super().on_message_complete()
 
     def _plain_check(self) -> _Check | None:

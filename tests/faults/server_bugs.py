@@ -16,7 +16,7 @@ from keyturn.actions import (
     rotate_credentials,
     verify_key,
 )
-from keyturn.actions.find_agent import agent_by_key
+from keyturn.actions.find_agent import agent_by_key, kept_now
 from keyturn.actions.issue_credentials import Issued, swap
 from keyturn.actions.note_use import note_key_use, write_uses
 from keyturn.actions.recover import Opened, Recoverable
@@ -168,16 +168,25 @@ def repeated_for_any_idempotency_key() -> None:
 def old_key_lives_for_a_second() -> None:
     seen: dict[str, tuple[str, float]] = {}
 
-    def lenient(tx: Transaction, service: Service, key: Any) -> Agent | None:
-        agent, now = agent_by_key(tx, service, key), time.monotonic()
+    def remembered(agent: Agent | None, key: Any) -> str | None:
+        now = time.monotonic()
         if agent is not None:
             seen[key.reveal()] = agent.id, now
-        elif key is not None and key.reveal() in seen:
-            agent_id, at = seen[key.reveal()]
-            agent = tx.one(Agent, "agent_by_id", id=agent_id) if now - at < 1 else None
-        return agent
+        agent_id, at = seen.get(key.reveal() if key else "", (None, 0.0))
+        return agent_id if now - at < 1 else None
 
-    _put(verify_key, "agent_by_key", lenient)
+    def lenient(tx: Transaction, service: Service, key: Any) -> Agent | None:
+        agent = agent_by_key(tx, service, key)
+        agent_id = remembered(agent, key)
+        return agent or (tx.one(Agent, "agent_by_id", id=agent_id) if agent_id else None)
+
+    def lenient_now(service: Service, shape: Any, query: str, key: Any) -> Agent | None:
+        agent = kept_now(service, shape, query, key)
+        agent_id = remembered(agent, key)
+        found = service.store.look_up(Agent, "agent_by_id", id=agent_id) if agent_id else None
+        return agent or found
+
+    _put(verify_key, "kept_now", lenient_now)
     _put(rotate_credentials, "agent_by_key", lenient)
 
 

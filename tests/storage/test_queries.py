@@ -33,6 +33,7 @@ def columns_of(record: Any) -> list[str]:
 
 
 RECORDS = {
+    "agent_by_key": columns_of(Agent),
     "agent_by_key_or_newest": columns_of(Agent),
     "agent_by_id": columns_of(Agent),
     "agents_of_everybody": columns_of(Agent),
@@ -106,6 +107,7 @@ def test_whatever_takes_all_columns_of_a_table_is_read_by_a_record() -> None:
 
 
 HOT = [
+    ("keyturn.db", "agent_by_key"),
     ("keyturn.db", "agent_by_key_or_newest"),
     ("keyturn.db", "agent_by_id"),
     ("keyturn.db", "token_by_mac"),

@@ -1,5 +1,6 @@
 """Whose credential is this? Agents by their API key, developers by their token."""
 
+from keyturn.actions.find_agent import kept_now
 from keyturn.actions.note_use import note_token_use
 from keyturn.actions.record_audit import note_refusal, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
@@ -59,15 +60,11 @@ def find_token(service: Service, text: str, kind: Kind) -> Token | None:
     credential = service.parse(text, kind)
     if credential is None:
         return None
-    # In one snapshot: between two, the token may have moved from one server key to another.
-    candidates = service.keyring.candidates(credential)
-    for token in service.store.read(
-        lambda tx: [tx.one(Token, "token_by_mac", mac=mac.digest) for mac in candidates]
-    ):
-        if token is not None and token.is_live(service.now()) and not token.used_up:
-            note_token_use(service, token, credential)
-            return token
-    return None
+    token = kept_now(service, Token, "token_by_mac", credential)
+    if token is None or token.used_up or not token.is_live(service.now()):
+        return None
+    note_token_use(service, token, credential)
+    return token
 
 
 def require_operator(principal: Principal) -> None:

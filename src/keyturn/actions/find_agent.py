@@ -1,10 +1,12 @@
 """Finds the agent that a credential or an id belongs to."""
 
+from collections.abc import Callable
+
 from keyturn.actions.service import Principal, Service
 from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential
 from keyturn.core.errors import AgentNotFound, InvalidToken
-from keyturn.storage.store import Transaction
+from keyturn.storage.store import Shape, Transaction
 
 
 def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> Agent | None:
@@ -18,13 +20,16 @@ def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> A
     return next((agent for agent, mac in found if agent and agent.key_mac == mac.digest), None)
 
 
-def agent_now(service: Service, key: Credential) -> Agent | None:
-    """`agent_by_key`, in a snapshot of its own."""
-    if len(service.keyring.keys) > 1:
-        return service.store.read(lambda tx: agent_by_key(tx, service, key))
-    digest = service.keyring.mac(key).digest
-    agent = service.store.look_up(Agent, "agent_by_key_or_newest", mac=digest)
-    return agent if agent and agent.key_mac == digest else None
+def kept_now(
+    service: Service, shape: Callable[..., Shape], query: str, credential: Credential
+) -> Shape | None:
+    """The record that is kept under this credential's keyed hash, read here and now."""
+    macs = service.keyring.candidates(credential)
+    if len(macs) == 1:
+        return service.store.look_up(shape, query, mac=macs[0].digest)
+    # In one snapshot: between two, it may move from one server key to another.
+    found = service.store.read(lambda tx: [tx.one(shape, query, mac=mac.digest) for mac in macs])
+    return next((record for record in found if record is not None), None)
 
 
 def confirm(tx: Transaction, principal: Principal) -> None:

@@ -7,7 +7,7 @@ answered. Nothing is cached.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from keyturn.actions.find_agent import agent_by_key, agent_now
+from keyturn.actions.find_agent import agent_by_key, kept_now
 from keyturn.actions.note_use import note_key_use
 from keyturn.actions.notice_reuse import notice_reuse
 from keyturn.actions.retire_credentials import Shown
@@ -61,7 +61,7 @@ def verify_key(service: Service, call: Call, key: str | None, asks: Token | None
     credential = service.parse(key, Kind.API_KEY)
     if credential is None:
         raise InvalidCredentials
-    agent = agent_now(service, credential)
+    agent = kept_now(service, Agent, "agent_by_key", credential)
     if agent is None:
         notice_reuse(service, call, Shown(credential))
         raise InvalidCredentials

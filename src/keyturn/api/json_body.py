@@ -1,6 +1,7 @@
 """Reads JSON as the contract does: duplicate members, lone surrogates, NaN and depth refused."""
 
 import json
+import math
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
@@ -23,8 +24,9 @@ def read_json(body: bytes) -> Any:
     """
     try:
         value = _DECODER.decode(body.decode("utf-8"))
-        # Lone surrogates can be written as escapes, and can't be encoded again.
-        _ENCODER.encode(value).encode("utf-8")
+        if b"\\u" in body:
+            # Lone surrogates can be written as escapes, and can't be encoded again.
+            _ENCODER.encode(value).encode("utf-8")
         if _depth(value) > MAX_DEPTH:
             raise MalformedJson
     except DuplicateMember:
@@ -53,5 +55,14 @@ def _depth(value: Any) -> int:
     return 0
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise MalformedJson(digits)
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_constant=_refuse, parse_float=_finite
+)
+_ENCODER = json.JSONEncoder(ensure_ascii=False)

@@ -37,6 +37,9 @@ INSERT INTO agents (
     :credit_balance, :self_registered, :now, NULL
 )
 
+-- name: agent_by_key
+SELECT * FROM agents WHERE key_mac = :mac
+
 -- name: agent_by_key_or_newest
 SELECT * FROM agents
 WHERE seq = coalesce((SELECT seq FROM agents WHERE key_mac = :mac), (SELECT max(seq) FROM agents))
