@@ -25,11 +25,12 @@ check: lint  ## Lint, and the fast tests with every branch of the core covered
 	$(BIN)/coverage report
 
 # What the tests and the bench run besides Python. One that can't be had fails its own, by name.
+# Some systems start nginx and Caddy when they are installed: the tests start their own.
 programs:
-	@missing=; for name in curl nginx strace wrk; do \
+	@missing=; for name in caddy curl nginx strace wrk; do \
 	  PATH="$$PATH:/usr/sbin" command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  { apt-get -qq update && apt-get -qq -y install $$missing; } || true; fi
+	  apt-get -qq update; for name in $$missing; do apt-get -qq -y install "$$name"; done || true; fi
 
 lint: .venv/.dev  ## What can be checked without running: format, lint, types, import rules
 	$(BIN)/ruff format --check .

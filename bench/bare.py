@@ -94,6 +94,7 @@ def main() -> None:
     if name == "checks":
         config.http = "httptools"
     config.app, config.lifespan = lambda: app, "off"
+    serve.collect_seldom()
     Server(config).run()
 
 

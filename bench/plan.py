@@ -95,7 +95,7 @@ _raw: list[Raw] = []
 
 
 def _open_raw(folder: Path) -> None:
-    _raw.append(Raw(folder))
+    _raw.append(Raw(folder / "raw"))
 
 
 def _close_raw() -> None:

@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
 
-from keyturn import metrics
 from keyturn.actions.service import Call
 from keyturn.api import (
     agents,
@@ -21,14 +21,15 @@ from keyturn.api import (
 )
 from keyturn.api.callers import Callers
 from keyturn.api.checks import Checks
-from keyturn.api.frame import CALL, Frame
+from keyturn.api.frame import CALL, Frame, refusal
 from keyturn.api.hot_path import HotPath
 from keyturn.api.problems import Internal, problem
 from keyturn.api.reference import describe, reference_page
-from keyturn.core.errors import InvalidRequest, KeyturnError, Unavailable
-from keyturn.core.rotation import bearer_token
+from keyturn.api.rotation import rotate_self
+from keyturn.core.errors import InvalidRequest, KeyturnError
 from keyturn.housekeeping import running_service
 from keyturn.settings import Settings
+from keyturn.wire import ROTATE_SELF
 
 _log = structlog.get_logger()
 _ROUTERS = (self_service, agents, developers, tokens, audit, operations)
@@ -51,7 +52,8 @@ class Application:
         self._callers = Callers(settings.trusted_proxies)
         self._api = self._make_api()
         routes = [route for module in _ROUTERS for route in module.router.routes]
-        self._hot_path = HotPath(Frame(self._api, routes=routes, callers=self._callers))
+        self._frame = Frame(self._api, routes=routes, callers=self._callers)
+        self._hot_path = HotPath(self._frame)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and self.checks is None:
@@ -74,6 +76,7 @@ class Application:
         """
         async with running_service(self._settings) as service:
             self._api.state.service = service
+            self._frame.direct = {ROTATE_SELF: partial(rotate_self, service)}
             self._hot_path.checks = Checks(service, self._callers)
             try:
                 yield
@@ -105,12 +108,7 @@ class Application:
 async def _refuse(request: Request, error: Exception) -> Response:
     if not isinstance(error, KeyturnError):
         raise error
-    metrics.REFUSALS.labels(error.code).inc()
-    if isinstance(error, Unavailable):
-        _log.error("unavailable", reason=str(error))
-    call: Call = request.scope[CALL]
-    sent = bearer_token(request.headers.get("authorization")) is not None
-    return problem(error, call.request_id or "", token_sent=sent).response()
+    return refusal(error, request.scope[CALL], request.headers.get("authorization")).response()
 
 
 async def _fail(request: Request, _error: Exception) -> Response:

@@ -81,7 +81,7 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             line = _UNKNOWN_METHOD.match(data)
             if line and not self._is_answering():
-                self._refuse_method(line[1])
+                self._give_as_trace(line[1], data[line.end() :])
             else:
                 self.send_400_response("")
             return
@@ -103,8 +103,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
         self.url += url
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value))
@@ -164,14 +164,18 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(status + head.encode("ascii") + refused.body)
         self.transport.close()
 
-    def _refuse_method(self, target: bytes) -> None:
-        """Let the application refuse a method that the parser doesn't know, and close.
+    def _give_as_trace(self, target: bytes, rest: bytes) -> None:
+        """Let the application answer a method that the parser doesn't know, and close.
 
-        It is given TRACE, which no route has: 405 with `Allow`, or 404. Nothing of what was sent
-        besides the target is read, because the parser can't say where this request ends.
+        It is given TRACE, which only forward authentication takes: 405 with `Allow`, or 404. What
+        follows the head is never read, because the parser can't say where this request ends; nor
+        are the headers, but where any method is taken and they decide.
         """
+        headers, complete, _ = rest.partition(b"\r\n\r\n")
+        read = complete and target.startswith(_FORWARD_AUTH)
+        head = b"TRACE %b HTTP/1.1\r\nConnection: close\r\n" % target
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"TRACE %b HTTP/1.1\r\nConnection: close\r\n\r\n" % target)
+        self.data_received(head + (headers + complete if read else b"\r\n"))
 
     def _begin_head(self) -> None:
         self._head_size = 0

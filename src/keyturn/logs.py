@@ -3,9 +3,9 @@
 Whatever is logged, everything of a credential's shape is masked on its way out.
 """
 
+import json
 import logging
 import sys
-from typing import Any
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -18,14 +18,14 @@ def configure_logs(level: str) -> None:
     renderer: Processor = (
         structlog.dev.ConsoleRenderer()
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(_to_json)
     )
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    after: list[Processor] = [structlog.processors.format_exc_info, mask_credentials, renderer]
+    after: list[Processor] = [structlog.processors.format_exc_info, masked(renderer)]
     structlog.configure(
         processors=[*before, *after],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -44,10 +44,18 @@ def configure_logs(level: str) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
-def mask_credentials(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask every string of the event."""
-    return {name: _masked(value) for name, value in event.items()}
+def masked(renderer: Processor) -> Processor:
+    """Render, and mask the line as it will stand, so that nothing escapes within another value."""
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return redact(str(renderer(logger, method, event)))
+
+    return render
 
 
-def _masked(value: Any) -> Any:
-    return redact(value) if isinstance(value, str) else value
+def _to_json(event: EventDict, **_: object) -> str:
+    return _ENCODER.encode(event)
+
+
+# Made once: `json.dumps` would make one for each line.
+_ENCODER = json.JSONEncoder(default=repr)

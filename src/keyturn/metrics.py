@@ -1,5 +1,6 @@
 """What Prometheus may know. No label ever holds a credential, an id or an address."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def count_request(method: str, route: str, status: int) -> None:
 def count_refusal(code: str) -> None:
     """The same for a refused request, by its error code."""
     _refusals[code] = _refusals.get(code, 0) + 1
+
+
+def time_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count an answer that took so long."""
+    answers, times = _of_request(method, route, status)
+    answers.inc()
+    times.observe(seconds)
+
+
+@functools.cache
+def _of_request(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(route)
 
 
 def flush() -> None:

@@ -1,9 +1,11 @@
 """A little of every measurement, so that the bench works on the day it is needed."""
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 
 from bench import floor, plan, servers
@@ -24,8 +26,13 @@ ANSWER = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 4\r\nx: y\r\n\r\nbody"
 
 
 @pytest.fixture(scope="module")
-def keyturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Running]:
-    with servers.keyturn(tmp_path_factory.mktemp("bench") / "data") as running:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench") / "data"
+
+
+@pytest.fixture(scope="module")
+def keyturn(data: Path) -> Iterator[servers.Running]:
+    with servers.keyturn(data) as running:
         yield running
 
 
@@ -36,6 +43,18 @@ def raw(folder: Path) -> Iterator[Raw]:
         yield opened
     finally:
         opened.close()
+
+
+def rows(folder: Path) -> Counter[str]:
+    """How many rows each table has."""
+    found: Counter[str] = Counter()
+    for name in ("keyturn.db", "limits.db"):
+        with closing(apsw.Connection(str(folder / name))) as connection:
+            for (table,) in connection.execute(
+                "SELECT name FROM sqlite_schema WHERE type = 'table'"
+            ):
+                found[table] = connection.execute(f"SELECT count(*) FROM {table}").get
+    return found
 
 
 def test_an_answer_is_read_once_it_is_complete() -> None:
@@ -61,10 +80,21 @@ def test_the_floor_can_be_measured(write: plan.FloorWriter, tmp_path: Path) -> N
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) >= 4096
 
 
-def test_raw_commits_leave_a_rotation_and_an_entry_for_every_row(tmp_path: Path) -> None:
+def test_raw_commits_leave_the_rows_that_rotations_leave(
+    keyturn: servers.Running, data: Path, tmp_path: Path
+) -> None:
+    client = Rotating(register(keyturn.port, 1))
+    before = rows(data)
+    with connect(keyturn.port) as connection:
+        for _ in range(3):
+            assert client.received(exchange(connection, client.next_request()))
+    for_each = {table: count / 3 for table, count in (rows(data) - before).items()}
     with raw(tmp_path) as database:
-        commits = database.commits(8, SOON)
-        assert database.rotations() == database.entries() == 8 * len(commits) > 0
+        before = rows(tmp_path)
+        rotations = 8 * len(database.commits(8, SOON))
+        left = rows(tmp_path) - before
+    assert left == {table: count * rotations for table, count in for_each.items()}
+    assert {"audit", "retired", "attempts"} <= left.keys()
 
 
 @pytest.mark.parametrize("name", ["asgi", "fastapi"])

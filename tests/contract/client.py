@@ -66,6 +66,15 @@ def ipv6() -> str:
     return f"2001:db8:{random.randrange(1, 65536):x}:{random.randrange(1, 65536):x}::1"
 
 
+class Secret(str):
+    """A text that a test which fails does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{self[:11]}…"
+
+
 @dataclass(frozen=True)
 class Agent:
     """An agent with its present credentials; without a rotation secret `secret` is empty."""
@@ -106,7 +115,7 @@ class Service:
         headers: Headers = (),
         **content: Any,
     ) -> httpx.Response:
-        """One request. `content` is httpx's `json`, `content` or `params`."""
+        """One request. `content` is httpx's `json`, `data`, `content` or `params`."""
         sent: list[Any] = list(headers.items() if isinstance(headers, Mapping) else headers)
         if token is not None:
             sent.append(("Authorization", f"Bearer {token}"))
@@ -138,14 +147,14 @@ class Service:
         body = {"email": email, "operator": operator}
         made = self.post("/v1/developers", self.operator, json=body)
         made.raise_for_status()
-        return Developer(made.json()["developerId"], email, made.json()["token"])
+        return Developer(made.json()["developerId"], email, Secret(made.json()["token"]))
 
     def create_token(self, kind: str, token: str, **content: Any) -> dict[str, Any]:
         """A new "developer", "service" or "enrolment" token, as its creator sees it."""
         made = self.post(f"/v1/{kind}-tokens", token, json={"name": unique("token"), **content})
         made.raise_for_status()
         shown: dict[str, Any] = made.json()
-        return shown
+        return {**shown, "token": Secret(shown["token"])}
 
     def rotate(self, key: str, secret: str, **content: Any) -> httpx.Response:
         """A rotation by an agent."""
@@ -161,12 +170,46 @@ class Service:
         """What an agent's key says about the agent."""
         return self.get("/v1/agents/self", key)
 
+    def forward(
+        self, key: str | None = None, method: str = "GET", **content: Any
+    ) -> httpx.Response:
+        """What a proxy asks about its visitor's request."""
+        return self.call(method, "/v1/forward-auth", token=key, **content)
+
+    def verify(
+        self, token: str, key: object, cost: object = None, **content: Any
+    ) -> httpx.Response:
+        """A service, with its token, asks whose API key this is; without `cost` it names none."""
+        body = {"key": key} if cost is None else {"key": key, "cost": cost}
+        return self.post("/v1/keys/verify", token, json=body, **content)
+
+    def verify_batch(self, token: str, *keys: object, **content: Any) -> httpx.Response:
+        """As `verify`, for objects of `key` and perhaps `cost`; a text is a key without a cost."""
+        body = {"keys": [{"key": key} if isinstance(key, str) else key for key in keys]}
+        return self.post("/v1/keys/verify-batch", token, json=body, **content)
+
+    def introspect(self, token: str | None, key: str, **content: Any) -> httpx.Response:
+        """A service, with its token, asks in the words of RFC 7662."""
+        return self.post("/v1/introspect", token, data={"token": key}, **content)
+
+    def change_credits(self, agent: Agent, amount: int) -> None:
+        """An operator gives credits, or takes them."""
+        body = {"amount": amount, "reason": "test"}
+        path = f"/v1/agents/{agent.id}/credits"
+        self.post(path, self.operator, json=body).raise_for_status()
+
+    def balance(self, agent: Agent) -> int:
+        """The agent's credits, as an operator sees them."""
+        credits: int = self.inspect(agent.id)["creditBalance"]
+        return credits
+
     def inspect(self, agent_id: str) -> dict[str, Any]:
-        """What an operator sees of an agent, without the time of its last use."""
+        """What an operator sees of an agent, without when and from where it was last used."""
         seen = self.get(f"/v1/agents/{agent_id}", self.operator)
         seen.raise_for_status()
         shown: dict[str, Any] = seen.json()
-        shown.pop("lastUsedAt", None)
+        for member in ("lastUsedAt", "lastUsedAddress"):
+            shown.pop(member, None)
         return shown
 
     def listed(self, path: str, token: str, **params: Any) -> list[dict[str, Any]]:
@@ -190,7 +233,7 @@ def after_rotation(agent: Agent, answer: httpx.Response) -> Agent:
     """The agent with the credentials of a successful rotation."""
     answer.raise_for_status()
     made = answer.json()
-    return Agent(agent.id, agent.name, made["apiKey"], made["rotationSecret"] or "")
+    return _with_pair(agent.id, agent.name, made)
 
 
 def eventually(found: Callable[[], Found | None]) -> Found:
@@ -206,7 +249,11 @@ def eventually(found: Callable[[], Found | None]) -> Found:
 def _agent(answer: httpx.Response) -> Agent:
     answer.raise_for_status()
     made = answer.json()
-    return Agent(made["agentId"], made["name"], made["apiKey"], made["rotationSecret"] or "")
+    return _with_pair(made["agentId"], made["name"], made)
+
+
+def _with_pair(id: str, name: str, made: dict[str, Any]) -> Agent:
+    return Agent(id, name, Secret(made["apiKey"]), Secret(made["rotationSecret"] or ""))
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str, detail: str = "") -> None:

@@ -51,3 +51,16 @@ def agent(service: Service) -> Agent:
 def developer(service: Service) -> Developer:
     """A developer without agents."""
     return service.create_developer()
+
+
+@pytest.fixture(scope="session")
+def checker(service: Service) -> str:
+    """A service token of the operator's, which sees all agents."""
+    token: str = service.create_token("service", service.operator)["token"]
+    return token
+
+
+@pytest.fixture
+def owned(service: Service, developer: Developer) -> Agent:
+    """An agent of the developer's."""
+    return service.create_agent(developer.token)

@@ -1,4 +1,7 @@
-"""Every route of the contract that exists by now, with its methods."""
+"""Every route of the contract that exists by now, with its methods.
+
+Forward authentication, which takes all, stands by itself.
+"""
 
 from .client import ABSENT_ID
 
@@ -14,6 +17,9 @@ ROUTES: dict[str, set[str]] = {
     "/v1/agents/{id}/revoke": {"POST"},
     "/v1/agents/{id}/reinstate": {"POST"},
     "/v1/agents/{id}/credits": {"POST"},
+    "/v1/keys/verify": {"POST"},
+    "/v1/keys/verify-batch": {"POST"},
+    "/v1/introspect": {"POST"},
     "/v1/audit": {"GET"},
     "/v1/audit/export": {"GET"},
     "/v1/enrolment-tokens": {"GET", "POST"},
@@ -31,10 +37,14 @@ ROUTES: dict[str, set[str]] = {
     "/setup": {"GET"},
     "/docs": {"GET"},
 }
+# Forward authentication takes every method; a description can name these.
+ANY = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
+FORWARD_AUTH = dict.fromkeys(("/v1/forward-auth", "/v1/forward-auth/{path}"), ANY)
 AGENTS_OWN = {"/v1/agents/self", "/v1/agents/self/rotate-key", "/v1/agents/self/revoke"}
+SERVICES = {"/v1/keys/verify", "/v1/keys/verify-batch", "/v1/introspect"}
 OPEN = {path for path in ROUTES if not path.startswith("/v1/")} | {"/v1/auth/agent-register"}
 CALLS = [(method, path) for path, methods in ROUTES.items() for method in sorted(methods)]
-DEVELOPER_CALLS = [call for call in CALLS if call[1] not in AGENTS_OWN | OPEN]
+DEVELOPER_CALLS = [call for call in CALLS if call[1] not in AGENTS_OWN | SERVICES | OPEN]
 AGENT_CALLS = [call for call in DEVELOPER_CALLS if call[1].startswith("/v1/agents/{id}")]
 
 

@@ -9,12 +9,6 @@ import pytest
 from .client import Agent, Developer, Service, assert_names_member, assert_problem
 
 
-@pytest.fixture
-def owned(service: Service, developer: Developer) -> Agent:
-    """An agent of `developer`."""
-    return service.create_agent(developer.token)
-
-
 def _patch(service: Service, developer: Developer, agent: Agent, body: object) -> httpx.Response:
     return service.call("PATCH", f"/v1/agents/{agent.id}", token=developer.token, json=body)
 

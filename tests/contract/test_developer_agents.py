@@ -20,12 +20,6 @@ ANY_BODY = b'{"amount": 1, "reason": "test", "name": "x"}'
 MORE = {"metadata", "onReuse", "rotationPeriodDays", "createdAt", "lastUsedAt"}
 
 
-@pytest.fixture
-def owned(service: Service, developer: Developer) -> Agent:
-    """An agent of `developer`."""
-    return service.create_agent(developer.token)
-
-
 def test_a_developer_creates_an_agent(service: Service, developer: Developer) -> None:
     answer = service.post("/v1/agents", developer.token, json={"name": "mine"})
     made = answer.json()

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from .client import Service
-from .routes import CALLS, OPEN, ROUTES, filled
+from .routes import CALLS, FORWARD_AUTH, OPEN, ROUTES, SERVICES, filled
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 ELSEWHERE = [
     "/", "/v1", "/v1/", "/redoc", "/docs/oauth2-redirect", "/swagger", "/admin", "/static",
-    "/v1/agents/", "/v1/sessions", "/v1/keys/verify", "/v1/keys/verify-batch", "/v1/introspect",
-    "/v1/forward-auth", "/v1/forward-auth/x", "/v1/audit/x", "/v1/developers/x", "/v1/tokens",
+    "/v1/agents/", "/v1/sessions", "/v1/keys", "/v1/keys/x", "/v1/keys/verify/x", "/v1/introspect/",
+    "/v1/forward", "/v1/forward-authx", "/v1/audit/x", "/v1/developers/x", "/v1/tokens",
     "/v1/developer-tokens/x/y", "/v1/agents/x/y", "/v1/auth", "/v1/auth/agent-login", "/health",
     "/openapi.yaml", "/.well-known/openid-configuration", "/v2/agents", "/V1/agents", "/debug",
 ]  # fmt: skip
 
-# What section 3 and 5 say of each route, beyond what every route has.
+# What sections 3, 5 and 6 say of each route, beyond what every route has.
 EXPECTED = {
     "POST /v1/agents/self/rotate-key": (
         "200 400:invalid_request 400:rotation_secret_required 400:invalid_idempotency_key "
@@ -52,6 +52,18 @@ EXPECTED = {
         "200 400:invalid_request 401:invalid_token 403:operator_only 404:agent_not_found "
         "409:insufficient_credits"
     ),
+    "POST /v1/keys/verify": (
+        "200 400:invalid_request 400:invalid_idempotency_key 401:invalid_token 413:body_too_large "
+        "422:idempotency_key_reused 503:unavailable"
+    ),
+    "POST /v1/keys/verify-batch": (
+        "200 400:invalid_request 401:invalid_token 413:body_too_large 503:unavailable"
+    ),
+    "POST /v1/introspect": (
+        "200 400:invalid_request 401:invalid_token 413:body_too_large 503:unavailable"
+    ),
+    "GET /v1/forward-auth": "200 401:invalid_credentials 403:agent_revoked 503:unavailable",
+    "POST /v1/forward-auth/{}": "200 401:invalid_credentials 403:agent_revoked 503:unavailable",
     "GET /v1/audit": "200 400:invalid_request 401:invalid_token",
     "GET /v1/audit/export": "200 400:invalid_request 401:invalid_token",
     "DELETE /v1/service-tokens/{}": "204 401:invalid_token 404:token_not_found",
@@ -103,7 +115,8 @@ def test_it_is_an_openapi_document(service: Service, document: dict[str, Any]) -
 
 
 def test_it_describes_exactly_the_routes_of_the_contract(document: dict[str, Any]) -> None:
-    expected = {f"{method} {_braces(path)}" for method, path in CALLS}
+    forwarding = [(method, path) for path, methods in FORWARD_AUTH.items() for method in methods]
+    expected = {f"{method} {_braces(path)}" for method, path in CALLS + forwarding}
     assert set(_described(document)) == expected
 
 
@@ -179,6 +192,55 @@ def test_every_format_of_the_export_is_described(
 def test_a_header_is_named_as_it_is_written(document: dict[str, Any], path: str) -> None:
     parameters = _described(document)[f"POST {path}"]["parameters"]
     assert [(item["name"], item["in"]) for item in parameters] == [("Idempotency-Key", "header")]
+
+
+def test_forward_authentication_is_described_as_it_answers(document: dict[str, Any]) -> None:
+    told = {"X-Agent-Id", "X-Agent-Name", "X-Developer-Id"}
+    operations = _described(document)
+    for path in FORWARD_AUTH:
+        for method in FORWARD_AUTH[path]:
+            responses = operations[f"{method} {_braces(path)}"]["responses"]
+            assert set(responses) == {"200", "401", "403", "503"}
+            assert set(responses["200"]["headers"]) >= told
+            assert "content" not in responses["200"]
+
+
+def test_a_verification_is_described_with_either_answer(document: dict[str, Any]) -> None:
+    operation = _described(document)["POST /v1/keys/verify"]
+    schema = json.dumps(operation["responses"]["200"]["content"]["application/json"]["schema"])
+    for word in ("valid", "agentId", "rotationDueAt", "creditBalance", "insufficient_credits"):
+        assert f'"{word}"' in schema
+    assert [item["name"] for item in operation["parameters"]] == ["Idempotency-Key"]
+
+
+def test_an_introspection_is_described_as_a_form(document: dict[str, Any]) -> None:
+    operation = _described(document)["POST /v1/introspect"]
+    content = operation["requestBody"]["content"]
+    assert list(content) == ["application/x-www-form-urlencoded"]
+    [form] = content.values()
+    assert set(form["schema"]["properties"]) == {"token", "token_type_hint"}
+    assert form["schema"]["required"] == ["token"]
+    said = json.dumps(operation["responses"]["200"]["content"]["application/json"]["schema"])
+    assert all(f'"{name}"' in said for name in ("active", "sub", "client_id", "token_type", "iat"))
+
+
+def test_who_checks_keys_is_described(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    operations = _described(document)
+
+    def accepted(route: str) -> list[str]:
+        return sorted(
+            schemes[name]["scheme"] for one in operations[route]["security"] for name in one
+        )
+
+    assert accepted("POST /v1/keys/verify") == accepted("POST /v1/keys/verify-batch") == ["bearer"]
+    assert accepted("POST /v1/introspect") == ["basic", "bearer"]
+    assert accepted("GET /v1/forward-auth") == ["bearer"]
+
+
+def test_the_page_for_people_shows_the_checks(service: Service) -> None:
+    page = service.get("/docs").text
+    assert [path for path in (*SERVICES, *FORWARD_AUTH) if path not in page] == []
 
 
 def test_an_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:

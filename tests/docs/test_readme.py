@@ -77,7 +77,9 @@ def test_the_readme_has_the_rotation_lines_to_the_letter() -> None:
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_sixty_seconds_lead_to_a_rotated_key(made: Server, shell: str) -> None:
     pasted = blocks("README.md", "60 seconds")
-    _, works, rotation, dead, trail, verdict = paste(shell, pasted, made.port, ROOT, shell_environment(made))
+    _, works, rotation, dead, trail, verdict = paste(
+        shell, pasted, made.port, ROOT, shell_environment(made)
+    )
 
     rotated = json.loads(rotation)
     assert list(rotated) == ROTATION_MEMBERS

@@ -21,7 +21,6 @@ from keyturn.actions.issue_credentials import Issued, swap
 from keyturn.actions.note_use import note_key_use, write_uses
 from keyturn.actions.recover import Opened, Recoverable
 from keyturn.actions.retire_credentials import Shown, retire_pair
-from keyturn.actions.rotate_credentials import PairProof
 from keyturn.actions.service import Service
 from keyturn.cli.main import main
 from keyturn.core.agent import Agent
@@ -52,9 +51,7 @@ class Without:
 
 def answered_before_the_commit() -> None:
     def commit(self: Writer, jobs: list[Job]) -> None:
-        transaction = self._connection.begin()
-        for job in jobs:
-            self._attempt(job, transaction)
+        self._run_apart(jobs)
         group_commit._deliver(jobs)
         time.sleep(SOON)
         self._connection.commit()
@@ -185,19 +182,10 @@ def old_key_lives_for_a_second() -> None:
 
 
 def no_compare_and_swap() -> None:
-    prove = PairProof.__call__
-    proven: dict[int, Agent] = {}
-
-    def prove_once(self: PairProof, tx: Transaction) -> Agent:
-        if id(self) not in proven:
-            proven[id(self)] = prove(self, tx)
-        return proven[id(self)]
-
     def swap_whatever(tx: Transaction, service: Service, agent: Agent, *rest: Any) -> bool:
         now = tx.one(Agent, "agent_by_id", id=agent.id) or agent
         return swap(Without(tx, "retire_credentials"), service, now, *rest)
 
-    _put(PairProof, "__call__", prove_once)
     _put(rotate_credentials, "swap", swap_whatever)
 
 

@@ -32,6 +32,9 @@ class FakeConnection:
         self._open = []
         return cast(Transaction, self._open)
 
+    def changes(self) -> int:
+        return len(self._open)
+
     def savepoint(self) -> None:
         self._do("savepoint")
         self._saved = list(self._open)
@@ -131,6 +134,32 @@ def test_a_refusal_is_undone_and_its_neighbours_are_kept(world: World) -> None:
     found = do(together(world, keep(1), refuse(error), keep(2)))
     assert found == [1, error, 2]
     assert world.connection.kept == [1, 2]
+
+
+def test_a_refusal_that_wrote_nothing_needs_no_savepoint_and_no_second_run(world: World) -> None:
+    error = AgentRevoked()
+
+    def refuse_at_once(_tx: Transaction) -> None:
+        raise error
+
+    assert do(together(world, keep(1), refuse_at_once, keep(2))) == [1, error, 2]
+    assert world.connection.kept == [1, 2]
+    assert not {"savepoint", "rollback"} & set(world.connection.done)
+
+
+def test_a_refusal_of_the_first_run_does_not_stand_where_the_second_run_accepts(
+    world: World,
+) -> None:
+    runs: list[int] = []
+
+    def refuse_once(_tx: Transaction) -> int:
+        runs.append(len(runs))
+        if runs == [0]:
+            raise AgentRevoked
+        return 7
+
+    found = do(together(world, refuse_once, refuse(AgentRevoked())))
+    assert (found[0], type(found[1])) == (7, AgentRevoked)
 
 
 FAILING_STEPS = ["begin", "savepoint", "release", "rollback to savepoint", "commit"]

@@ -76,13 +76,13 @@ async def _rotate(
         return replayed
     refuse(ROTATION_ROWS, Facts(attempt_allowed=allowed), service)
     try:
-        service.store.read(prove)
+        agent = service.store.read(prove)
         pair = new_pair(service)
 
         def rotate(tx: Transaction) -> Issued:
-            # Proven again: another rotation may have come between.
-            agent = prove(tx)
+            # What was proven holds as long as generation and status do, which the swap compares.
             if not swap(tx, service, agent, pair, prove.shown, call.address.text):
+                prove(tx)
                 refuse(ROTATION_ROWS, Facts(still_current=False), service)
             issued = Issued(agent.id, agent.name, pair)
             if request is not None:

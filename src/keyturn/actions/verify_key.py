@@ -19,6 +19,7 @@ from keyturn.core.errors import (
     ChargeRepeated,
     InsufficientCredits,
     InvalidCredentials,
+    InvalidToken,
 )
 from keyturn.core.keyed_hash import Mac
 from keyturn.core.recovery import length_prefixed
@@ -86,6 +87,7 @@ async def verify_keys(
 
     Raises:
         ChargeRepeated: the idempotency key came with another agent or cost before.
+        InvalidToken: the service has lost its token meanwhile.
         Unavailable: nobody knows whether the costs were taken.
     """
     found = [_verified(service, call, asks, check) for check in checks]
@@ -93,6 +95,7 @@ async def verify_keys(
         return found
 
     def charge(tx: Transaction) -> list[Agent | Refused]:
+        _confirm(tx, service, asks)
         return [
             _charge(tx, service, check, _macs(service, asks, idempotency_key, place))
             if isinstance(agent, Agent)
@@ -101,6 +104,15 @@ async def verify_keys(
         ]
 
     return await service.store.write(charge)
+
+
+def _confirm(tx: Transaction, service: Service, asks: Token | None) -> None:
+    """Make sure that the service's token is alive still, within the transaction that charges."""
+    if asks is None:
+        return
+    token = tx.one(Token, "token_by_id", id=asks.id)
+    if token is None or not token.is_live(service.now()):
+        raise InvalidToken
 
 
 def _verified(service: Service, call: Call, asks: Token | None, check: Check) -> Agent | Refused:

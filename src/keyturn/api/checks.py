@@ -20,7 +20,7 @@ from keyturn.actions.service import Call, Service
 from keyturn.actions.verify_key import Check, verify_key, verify_keys
 from keyturn.api.callers import Callers
 from keyturn.api.first_refusals import check_query, json_object, refuse_repeated
-from keyturn.api.messages import AUTHORIZATION, Reply, Request
+from keyturn.api.messages import Reply, Request
 from keyturn.api.problems import Internal, MethodNotAllowed, problem
 from keyturn.api.requests import VerificationBatchRequest, VerificationRequest
 from keyturn.api.verdicts import INACTIVE, ActiveToken, Verdicts, verdict
@@ -104,8 +104,8 @@ class Checks:
 
     def _admit(self, call: Call, request: Request) -> Reply:
         """Forward authentication: the key is the visitor's own."""
-        if request.repeats and [name for name, _ in request.headers].count(AUTHORIZATION) > 1:
-            raise InvalidCredentials
+        if request.repeats:
+            _refuse_repeated_by_visitor(request)
         agent = verify_key(self._service, call, request.bearer_token)
         return Reply(
             200,
@@ -210,6 +210,13 @@ def _first_refusals(request: Request) -> None:
     if request.repeats:
         refuse_repeated(request.headers)
     check_query(request.query)
+
+
+def _refuse_repeated_by_visitor(request: Request) -> None:
+    try:
+        refuse_repeated(request.headers)
+    except InvalidRequest as error:
+        raise InvalidCredentials from error
 
 
 def _encoded(answer: BaseModel) -> bytes:

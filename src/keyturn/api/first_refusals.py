@@ -76,8 +76,9 @@ def json_object(body: bytes) -> dict[str, Any] | None:
 
 def refuse_repeated(headers: Headers) -> None:
     """Raises `InvalidRequest` where a header came twice that decides something."""
+    names = [name for name, _ in headers]
     for once in _SENT_ONCE:
-        if sum(name == once for name, _ in headers) > 1:
+        if names.count(once) > 1:
             raise InvalidRequest(once.decode().title(), "must be sent once")
 
 

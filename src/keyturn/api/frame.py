@@ -5,7 +5,8 @@ After: the headers that every answer has, one log line, the metrics. A plain ASG
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from starlette.routing import BaseRoute, Match
@@ -23,6 +24,7 @@ from keyturn.api.first_refusals import (
     refuse_repeated,
 )
 from keyturn.api.hot_path import route_path
+from keyturn.api.messages import AUTHORIZATION, Reply, Request
 from keyturn.api.problems import (
     Internal,
     MethodNotAllowed,
@@ -30,7 +32,11 @@ from keyturn.api.problems import (
     Problem,
     problem,
 )
-from keyturn.core.errors import KeyturnError
+from keyturn.core.errors import KeyturnError, Unavailable
+from keyturn.core.rotation import bearer_token
+
+Direct = Callable[[Call, Request, dict[str, Any] | None], Awaitable[Reply]]
+"""Answers a call; the last is the body's members, where that is a JSON object."""
 
 MAX_RETRY_SECONDS = {"rotation": 900}
 """By the limit's name. Any other's Retry-After says when an attempt is left."""
@@ -51,19 +57,28 @@ class Frame:
         self._by_path: dict[str, list[BaseRoute]] = {}
         for route in routes:
             self._by_path.setdefault(getattr(route, "path", ""), []).append(route)
+        self._plain = {
+            (method, path)
+            for path, here in self._by_path.items()
+            for route in here
+            for method in getattr(route, "methods", None) or ()
+        }
+        """Most routes have no parameters, and are found without asking any."""
         self._callers = callers
+        self.direct: Mapping[str, Direct] = {}
+        """What is answered past the application, by route; set while the installation is open."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        headers = scope["headers"]
-        call = self._callers.call(scope.get("client"), headers, dict(headers))
+        request = _request(scope)
+        call = self._callers.call(request.client, request.headers, request.named)
         exchange = Exchange(scope, call, send)
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
-                await self._answer(exchange, scope, receive)
+                await self._answer(exchange, request, scope, receive)
             except Disconnected:
                 return
             except Exception:
@@ -72,26 +87,35 @@ class Frame:
             finally:
                 _note(exchange, time.perf_counter() - started)
 
-    async def _answer(self, exchange: "Exchange", scope: Scope, receive: Receive) -> None:
+    async def _answer(
+        self, exchange: "Exchange", request: Request, scope: Scope, receive: Receive
+    ) -> None:
         try:
             exchange.route = self._find_route(scope)
-            headers = scope["headers"]
-            body = await read_body(headers, receive)
-            if body and json_object(body) is None:
-                # Each route says itself when it refuses that.
-                body = NO_OBJECT
-            refuse_repeated(headers)
-            check_query(scope["query_string"])
+            body = await read_body(request.headers, receive)
+            members = json_object(body) if body else None
+            if request.repeats:
+                refuse_repeated(request.headers)
+            check_query(request.query)
             if exchange.route == UNKNOWN:
                 raise NotFound
+            if direct := self.direct.get(exchange.route):
+                await exchange.send_reply(await direct(exchange.call, request, members))
+                return
         except KeyturnError as error:
-            metrics.REFUSALS.labels(error.code).inc()
             allow = {"allow": self._allow(scope)} if type(error) is MethodNotAllowed else {}
-            await exchange.send_problem(problem(error, exchange.request_id, headers=allow))
+            sent = request.header(AUTHORIZATION)
+            await exchange.send_problem(refusal(error, exchange.call, sent, headers=allow))
             return
+        if body and members is None:
+            # Each route says itself when it refuses that.
+            body = NO_OBJECT
         await self._app(_as_json(scope, body), _replay(body, receive), exchange.send)
 
     def _find_route(self, scope: Scope) -> str:
+        path = route_path(scope)
+        if (scope["method"], path) in self._plain:
+            return path
         matches = [(route.matches(scope)[0], route) for route in self._candidates(scope)]
         for match, route in matches:
             if match is Match.FULL:
@@ -110,6 +134,21 @@ class Frame:
     def _candidates(self, scope: Scope) -> Sequence[BaseRoute]:
         # /v1/agents/self is a page of its own, and no agent that is called "self".
         return self._by_path.get(route_path(scope), self._routes)
+
+
+def refusal(
+    error: KeyturnError,
+    call: Call,
+    authorization: str | None,
+    *,
+    headers: dict[str, str] | None = None,
+) -> Problem:
+    """The answer to a request that is refused, which is counted."""
+    metrics.count_refusal(error.code)
+    if isinstance(error, Unavailable):
+        _log.error("unavailable", reason=str(error))
+    token_sent = bearer_token(authorization) is not None
+    return problem(error, call.request_id or "", token_sent=token_sent, headers=headers)
 
 
 class Exchange:
@@ -136,11 +175,13 @@ class Exchange:
         """Answer with an error, unless the answer has begun already."""
         if self.status:
             return
-        pairs = {**answer.headers, "content-length": str(len(answer.body))}.items()
-        headers = [(name.encode(), value.encode()) for name, value in pairs]
-        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await self.send_reply(Reply.refusal(answer))
+
+    async def send_reply(self, reply: Reply) -> None:
+        """Answer with this."""
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         await self.send(start)
-        await self.send({"type": "http.response.body", "body": answer.body})
+        await self.send({"type": "http.response.body", "body": reply.body})
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-request-id", self.request_id.encode())]
@@ -156,6 +197,12 @@ class Exchange:
                 after = min(seconds, MAX_RETRY_SECONDS.get(limit.name, seconds))
                 headers.append((b"retry-after", str(after).encode()))
         return headers
+
+
+def _request(scope: Scope) -> Request:
+    headers = scope["headers"]
+    query, client = scope["query_string"], scope.get("client")
+    return Request(scope["method"], query, headers, dict(headers), client)
 
 
 def _as_json(scope: Scope, body: bytes) -> Scope:
@@ -178,8 +225,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _note(exchange: Exchange, seconds: float) -> None:
     status = exchange.status or 499
-    metrics.REQUESTS.labels(exchange.method, exchange.route, status).inc()
-    metrics.SECONDS.labels(exchange.route).observe(seconds)
+    metrics.time_request(exchange.method, exchange.route, status, seconds)
     _log.info(
         "request",
         method=exchange.method,

@@ -22,11 +22,9 @@ def read_json(body: bytes) -> Any:
         MalformedJson: not UTF-8 or not JSON (RFC 8259), or nested deeper than 32 levels.
     """
     try:
-        value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique_members, parse_constant=_refuse
-        )
+        value = _DECODER.decode(body.decode("utf-8"))
         # Lone surrogates can be written as escapes, and can't be encoded again.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        _ENCODER.encode(value).encode("utf-8")
         if _depth(value) > MAX_DEPTH:
             raise MalformedJson
     except DuplicateMember:
@@ -53,3 +51,7 @@ def _depth(value: Any) -> int:
     if isinstance(value, list):
         return 1 + max((_depth(item) for item in value), default=0)
     return 0
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

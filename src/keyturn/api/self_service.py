@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Header, Response
 
 from keyturn.actions.register_agent import Application, register_agent
 from keyturn.actions.revoke_agent import revoke_self
-from keyturn.actions.rotate_credentials import Presented, rotate_own_credentials
+from keyturn.actions.rotate_credentials import Presented
 from keyturn.api.answers import AgentState, NewAgent, OwnAgent, Rotated
 from keyturn.api.context import ByAgent, On, for_agents, public
 from keyturn.api.requests import RegistrationRequest, RotationRequest
@@ -63,6 +63,7 @@ def _both_credentials(*refusals: Any) -> dict[str, Any]:
 @router.post(
     ROTATE_SELF,
     summary="Rotate your own API key and rotation secret",
+    response_model=Rotated,
     **_both_credentials(
         InvalidIdempotencyKey,
         TooManyReplays,
@@ -71,22 +72,13 @@ def _both_credentials(*refusals: Any) -> dict[str, Any]:
         IdempotencyKeyReused,
     ),
 )
-async def rotate_self(
-    on: On,
-    response: Response,
-    authorization: Authorization = None,
-    idempotency_key: IdempotencyKey = None,
-    body: Secret = None,
-) -> Rotated:
+async def rotate_self(idempotency_key: IdempotencyKey = None) -> None:
     """Both current credentials die, and both new ones are in the answer: save them first.
 
     With an `Idempotency-Key` the same request can be repeated until its answer has arrived: until
     the new API key is first used, it gets the same answer again.
     """
-    presented = Presented(authorization, secret_of(body), idempotency_key)
-    issued = await rotate_own_credentials(on.service, on.call, presented)
-    _mark(response, replayed=issued.replayed)
-    return Rotated.of(issued)
+    # Answered by `rotation`.
 
 
 @router.post(
@@ -134,13 +126,9 @@ async def register(
     asked = body or RegistrationRequest()
     application = Application(asked.name, asked.enrolment_token, idempotency_key)
     new = await register_agent(on.service, on.call, application)
-    _mark(response, replayed=new.replayed)
-    return NewAgent.of(new)
-
-
-def _mark(response: Response, *, replayed: bool) -> None:
-    if replayed:
+    if new.replayed:
         response.headers[IDEMPOTENCY_REPLAYED] = "true"
+    return NewAgent.of(new)
 
 
 def secret_of(body: Any) -> str | None:

@@ -1,8 +1,12 @@
 """Who is calling: the client's address behind trusted proxies, and the bucket it counts in."""
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+KNOWN_ADDRESSES = 1024
+"""Texts that are kept parsed: a proxy's own is in every request."""
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -78,6 +82,7 @@ def _hops(lines: Sequence[str]) -> list[str]:
     return [hop.strip() for line in lines for hop in line.split(",")]
 
 
+@functools.lru_cache(KNOWN_ADDRESSES)
 def _parse(text: str) -> IPAddress | None:
     try:
         address = ipaddress.ip_address(_without_port(text))
@@ -103,5 +108,4 @@ def _is_port(text: str) -> bool:
 def _bucket(address: IPAddress) -> str:
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
-    without_scope = ipaddress.IPv6Address(int(address))
-    return str(ipaddress.IPv6Network((without_scope, 64), strict=False))
+    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"

@@ -17,6 +17,11 @@ CHECKSUM_LENGTH = 6
 
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 
+# 248 is the largest multiple of 62 in a byte: taking the rest as well would favour the first
+# eight characters.
+_BASE62 = bytes(ord(ALPHABET[byte % 62]) for byte in range(256))
+_UNFAIR = bytes(range(248, 256))
+
 RandomBytes = Callable[[int], bytes]
 """Gives that many bytes from a cryptographically secure source."""
 
@@ -108,9 +113,7 @@ def redact(text: str) -> str:
 
 
 def _random_base62(length: int, random_bytes: RandomBytes) -> str:
-    # 248 is the largest multiple of 62 in a byte: taking the rest as well would favour the
-    # first eight characters.
-    characters = ""
+    characters = b""
     while len(characters) < length:
-        characters += "".join(ALPHABET[byte % 62] for byte in random_bytes(length) if byte < 248)
-    return characters[:length]
+        characters += random_bytes(length).translate(_BASE62, _UNFAIR)
+    return characters[:length].decode()

@@ -181,6 +181,9 @@ class WriterConnection:
         self._execute("BEGIN IMMEDIATE")
         return self._transaction
 
+    def changes(self) -> int:
+        return self._connection.total_changes()
+
     def savepoint(self) -> None:
         self._execute("SAVEPOINT change")
 
