@@ -89,8 +89,9 @@ class Peer:
         """The command and the environment of a server with one worker, on 127.0.0.1."""
         if self._on_node:
             return self._command("serve", str(port)), self._environment(folder)
-        # The default class of workers closes the connection after each answer.
-        flags = ["--workers=1", "--worker-class=gthread", "--no-control-socket"]
+        # The default class of workers closes the connection after each answer. Preloaded, it
+        # listens when it can answer, not before.
+        flags = ["--workers=1", "--worker-class=gthread", "--preload", "--no-control-socket"]
         where = [f"--chdir={self._installed}", f"--bind=127.0.0.1:{port}"]
         command = [str(_python(self._installed)), "-m", "gunicorn", *flags, *where]
         return [*command, "service:application"], self._environment(folder)
