@@ -24,10 +24,11 @@ def kept_now(
     service: Service, shape: Callable[..., Shape], query: str, credential: Credential
 ) -> Shape | None:
     """The record that is kept under this credential's keyed hash, read here and now."""
-    macs = service.keyring.candidates(credential)
-    if len(macs) == 1:
-        return service.store.look_up(shape, query, mac=macs[0].digest)
+    keyring = service.keyring
+    if len(keyring.keys) == 1:
+        return service.store.look_up(shape, query, mac=keyring.mac(credential).digest)
     # In one snapshot: between two, it may move from one server key to another.
+    macs = keyring.candidates(credential)
     found = service.store.read(lambda tx: [tx.one(shape, query, mac=mac.digest) for mac in macs])
     return next((record for record in found if record is not None), None)
 

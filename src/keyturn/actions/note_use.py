@@ -13,29 +13,32 @@ from keyturn.storage.store import Transaction
 
 def note_key_use(service: Service, call: Call, agent: Agent, key: Credential) -> None:
     """Remember that this agent's current API key was accepted now."""
+    place: Key = ("agent", agent.id)
+    now = service.now()
     used_at = agent.last_used_at if agent.key_was_used else None
-    waiting = _place(service, ("agent", agent.id), used_at, agent.key_server_key)
+    waiting = _waiting(service, place, now, used_at, agent.key_server_key)
     if waiting is not None:
-        use = Use(service.now(), call.address.text, agent.generation)
-        waiting["agent", agent.id] = _moved(service, use, key, agent.key_server_key)
+        use = Use(now, call.address.text, agent.generation)
+        waiting[place] = _moved(service, use, key, agent.key_server_key)
 
 
 def note_token_use(service: Service, token: Token, credential: Credential) -> None:
     """Remember that this token was accepted now."""
-    waiting = _place(service, ("token", token.id), token.last_used_at, token.server_key)
+    place: Key = ("token", token.id)
+    now = service.now()
+    waiting = _waiting(service, place, now, token.last_used_at, token.server_key)
     if waiting is not None:
-        use = Use(service.now())
-        waiting["token", token.id] = _moved(service, use, credential, token.server_key)
+        waiting[place] = _moved(service, Use(now), credential, token.server_key)
 
 
-def _place(
-    service: Service, key: Key, used_at: int | None, server_key: str
+def _waiting(
+    service: Service, place: Key, now: int, used_at: int | None, server_key: str
 ) -> dict[Key, Use] | None:
     """Where the use is kept, or None where there is no room for it."""
     uses = service.uses
     if used_at is None or server_key != service.keyring.current.id:
         return uses.first
-    return uses.later if uses.has_room(key, service.now() - used_at) else None
+    return uses.later if uses.has_room(place, now - used_at) else None
 
 
 def _moved(service: Service, use: Use, credential: Credential, server_key: str) -> Use:
