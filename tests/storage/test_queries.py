@@ -119,6 +119,8 @@ HOT = [
     ("keyturn.db", "receipts_expire"),
     ("keyturn.db", "replace_credentials"),
     ("keyturn.db", "note_agent_used"),
+    ("keyturn.db", "note_agents_used"),
+    ("keyturn.db", "end_receipts_used"),
     ("keyturn.db", "move_agent_key"),
     ("keyturn.db", "spend_token"),
     ("keyturn.db", "take_credits"),

@@ -1,5 +1,6 @@
 """Keeps when credentials were last used, and moves them to the current server key, in batches."""
 
+import json
 from functools import partial
 
 from keyturn.actions.pending_uses import Key, Use
@@ -64,14 +65,19 @@ async def write_uses(service: Service) -> None:
 
 
 def _write(batch: dict[Key, Use], tx: Transaction) -> None:
+    # In one statement each: a thread that comes and goes for every row holds up the event loop.
+    agents = [
+        (identifier, use.generation, use.at, use.address)
+        for (table, identifier), use in batch.items()
+        if table == "agent"
+    ]
+    if agents:
+        tx.execute("note_agents_used", uses=json.dumps(agents))
+        # Whoever uses the new key has its answer, and needs no other.
+        tx.execute("end_receipts_used", uses=json.dumps(agents))
     for (table, identifier), use in batch.items():
         if table == "token":
             tx.execute("note_token_used", id=identifier, at=use.at)
-        else:
-            values = {"at": use.at, "address": use.address, "generation": use.generation}
-            tx.execute("note_agent_used", id=identifier, **values)
-            # Whoever uses the new key has its answer, and needs no other.
-            tx.execute("end_receipt", agent_id=identifier, generation=use.generation)
         if use.new is not None:
             query = "move_agent_key" if table == "agent" else "move_token"
             new = use.new

@@ -184,6 +184,18 @@ ORDER BY created_at LIMIT :limit
 UPDATE agents SET last_used_at = :at, last_used_address = :address
 WHERE id = :id AND generation = :generation AND (last_used_at IS NULL OR last_used_at < :at)
 
+-- name: note_agents_used
+UPDATE agents SET last_used_at = used.value ->> 2, last_used_address = used.value ->> 3
+FROM json_each(:uses) AS used
+WHERE agents.id = used.value ->> 0 AND agents.generation = used.value ->> 1
+    AND (agents.last_used_at IS NULL OR agents.last_used_at < used.value ->> 2)
+
+-- name: end_receipts_used
+DELETE FROM receipts WHERE rowid IN (
+    SELECT receipts.rowid FROM json_each(:uses) AS used JOIN receipts
+    ON receipts.agent_id = used.value ->> 0 AND receipts.generation <= used.value ->> 1
+)
+
 -- name: move_agent_key
 UPDATE agents SET key_mac = :new_mac, key_server_key = :server_key WHERE key_mac = :old_mac
 
