@@ -16,9 +16,9 @@ from keyturn.core.keyed_hash import Mac
 Table = Literal["agent", "token"]
 Key = tuple[Table, str]
 
-ROUND = 250
+ROUND = 100
 """Later uses that one round writes; a round is half a second."""
-WAITING = 20_000
+WAITING = 5_000
 STALE = 60_000
 """Milliseconds after which a time on record is worth a place among those that wait."""
 
