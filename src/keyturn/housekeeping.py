@@ -15,6 +15,7 @@ from keyturn.actions.note_use import write_uses
 from keyturn.actions.service import Service
 from keyturn.core.errors import Unavailable
 from keyturn.installation import LOST_COMMIT_EXIT, open_service
+from keyturn.logs import failure
 from keyturn.settings import Settings
 
 FAST_SECONDS = 0.5
@@ -64,8 +65,8 @@ async def _repeat(
                 await step(service)
             except Unavailable as error:
                 _log.warning("housekeeping waits", step=step.__name__, reason=str(error))
-            except Exception:
-                _log.exception("housekeeping failed", step=step.__name__)
+            except Exception as error:
+                _log.error("housekeeping failed", step=step.__name__, exception=failure(error))
         await asyncio.sleep(seconds)
 
 

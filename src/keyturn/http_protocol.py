@@ -43,6 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     url = b""
+    _in_head = False
     _head_size = 0
     _withheld = 0
     _parsed = False
@@ -108,9 +109,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value))
-        super().on_header(name, value)
+        # A trailer is no header (RFC 9110, section 6.5.1): a proxy has checked the headers alone.
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         self._due = None
         self._head_without_upgrade = b""
         if not self.parser.should_upgrade():
@@ -178,6 +182,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.data_received(head + (headers + complete if read else b"\r\n"))
 
     def _begin_head(self) -> None:
+        self._in_head = True
         self._head_size = 0
         self._parsed = True
         self._await_head()

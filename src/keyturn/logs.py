@@ -6,6 +6,7 @@ Whatever is logged, everything of a credential's shape is masked on its way out.
 import json
 import logging
 import sys
+import traceback
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -59,3 +60,8 @@ def _to_json(event: EventDict, **_: object) -> str:
 
 # Made once: `json.dumps` would make one for each line.
 _ENCODER = json.JSONEncoder(default=repr)
+
+
+def failure(error: BaseException) -> str:
+    """An error with its trace, masked: what shows the frames' variables would show credentials."""
+    return redact("".join(traceback.format_exception(error)))

@@ -18,6 +18,8 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where the workers keep their figures, so that any of them can tell all (prometheus_client)."""
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+
 REQUESTS = Counter("keyturn_requests", "Answered requests.", ["method", "route", "status"])
 SECONDS = Histogram(
     "keyturn_request_seconds",
@@ -43,7 +45,7 @@ def count_request(method: str, route: str, status: int) -> None:
     It is added up here, and told to Prometheus by `flush`: its own counter costs several times
     as much.
     """
-    key = method, route, status
+    key = _known(method), route, status
     _requests[key] = _requests.get(key, 0) + 1
 
 
@@ -54,9 +56,14 @@ def count_refusal(code: str) -> None:
 
 def time_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count an answer that took so long."""
-    answers, times = _of_request(method, route, status)
+    answers, times = _of_request(_known(method), route, status)
     answers.inc()
     times.observe(seconds)
+
+
+def _known(method: str) -> str:
+    """Some servers take any word for a method; a label must not."""
+    return method if method in METHODS else "OTHER"
 
 
 @functools.cache

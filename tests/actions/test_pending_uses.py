@@ -37,7 +37,7 @@ def test_a_round_writes_so_many_later_uses_and_all_first_ones() -> None:
     uses = full(PendingUses(), 3 * ROUND)
     for number in range(2 * ROUND + 1):
         uses.first["agent", f"new {number}"] = Use(number)
-    batches = [len(batch) for batch in uses.take()]
+    batches = [len(batch) for _, batch in uses.take()]
     assert batches == [ROUND, ROUND, ROUND, 1]
     assert (len(uses.first), len(uses.later)) == (0, 2 * ROUND)
 

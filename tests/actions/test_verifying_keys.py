@@ -230,3 +230,13 @@ def test_where_a_key_was_used_is_kept(world: World) -> None:
     verify_key(world.service, call("203.0.113.9"), key_of(made))
     do(write_uses(world.service))
     assert world.agent(made.agent_id).last_used_address == "203.0.113.9"
+
+
+def test_a_key_that_cannot_pay_was_not_used(world: World) -> None:
+    shop, made = Shop(world), world.register()
+    assert shop.check(Check(key_of(made), 101)) == ["insufficient_credits"]
+    do(write_uses(world.service))
+    assert world.agent(made.agent_id).last_used_at is None
+    assert shop.check(Check(key_of(made), 1)) == [99]
+    do(write_uses(world.service))
+    assert world.agent(made.agent_id).last_used_at == world.clock.now

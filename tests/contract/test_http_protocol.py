@@ -94,3 +94,11 @@ def test_a_head_without_end_is_refused(service: Service) -> None:
     lines = [f"X-Filler-{number}: {'x' * 1000}" for number in range(64)]
     answer = exchange(service, head("GET", "/healthz", *lines))
     assert answer is not None and answer.status == 400
+
+
+def test_a_trailer_is_no_header(service: Service) -> None:
+    agent = service.register()
+    chunked = head("POST", "/v1/forward-auth", "Transfer-Encoding: chunked")
+    trailer = f"0\r\nAuthorization: Bearer {agent.key}\r\n\r\n".encode()
+    answer = exchange(service, chunked + trailer)
+    assert answer is not None and answer.status == 401

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from keyturn.actions.pending_uses import Key, Use
+from keyturn.actions.pending_uses import WAITING_FIRST, Key, Use, put_back
 from keyturn.actions.service import Call, Service
 from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential
@@ -38,7 +38,7 @@ def _waiting(
     """Where the use is kept, or None where there is no room for it."""
     uses = service.uses
     if used_at is None or server_key != service.keyring.current.id:
-        return uses.first
+        return uses.first if len(uses.first) < WAITING_FIRST else None
     return uses.later if uses.has_room(place, now - used_at) else None
 
 
@@ -56,11 +56,11 @@ async def write_uses(service: Service) -> None:
     Raises:
         Unavailable: the store can't answer; the next round writes this batch too.
     """
-    for batch in service.uses.take():
+    for waiting, batch in service.uses.take():
         try:
             await service.store.write(partial(_write, batch))
         except Unavailable:
-            service.uses.put_back(batch)
+            put_back(waiting, batch)
             raise
 
 

@@ -19,6 +19,8 @@ Key = tuple[Table, str]
 ROUND = 100
 """Later uses that one round writes; a round is half a second."""
 WAITING = 5_000
+WAITING_FIRST = 100_000
+"""A first use past these is lost, and the next one is the first again."""
 STALE = 60_000
 """Milliseconds after which a time on record is worth a place among those that wait."""
 
@@ -49,19 +51,22 @@ class PendingUses:
         later = self.later
         return len(later) < ROUND or key in later or (age >= STALE and len(later) < WAITING)
 
-    def take(self) -> Iterator[dict[Key, Use]]:
-        """Batches to write now; what is noted from now on belongs to the next round."""
-        later = dict(islice(self.later.items(), ROUND))
-        for key in later:
-            del self.later[key]
+    def take(self) -> Iterator[tuple[dict[Key, Use], dict[Key, Use]]]:
+        """Batches to write now, each with where it waited; what is noted later is for later."""
+        later = _first_items(self.later)
         if later:
-            yield later
+            yield self.later, later
         while self.first:
-            batch = dict(islice(self.first.items(), ROUND))
-            for key in batch:
-                del self.first[key]
-            yield batch
+            yield self.first, _first_items(self.first)
 
-    def put_back(self, batch: dict[Key, Use]) -> None:
-        """A batch that was not written, as first uses: what has been noted since is newer."""
-        self.first = batch | self.first
+
+def put_back(waiting: dict[Key, Use], batch: dict[Key, Use]) -> None:
+    """A batch that was not written, to where it waited: what has been noted since is newer."""
+    waiting.update({**batch, **waiting})
+
+
+def _first_items(waiting: dict[Key, Use]) -> dict[Key, Use]:
+    batch = dict(islice(waiting.items(), ROUND))
+    for key in batch:
+        del waiting[key]
+    return batch

@@ -1,6 +1,6 @@
 """Keeps what was replaced, so that it is known again when it comes back (contract, section 7)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from keyturn.actions.service import Service
@@ -17,7 +17,7 @@ class Shown:
 
     key: Credential | None
     secret: Credential | None = None
-    idempotency_key: str | None = None
+    idempotency_key: str | None = field(default=None, repr=False)
 
 
 def retire_pair(tx: Transaction, service: Service, agent: Agent, shown: Shown | None) -> None:

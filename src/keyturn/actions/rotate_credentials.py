@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from keyturn.actions.find_agent import agent_by_key, own_agent
@@ -33,9 +33,9 @@ TWIN_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
 class Presented:
     """What an agent sends to prove that both of its credentials are its own."""
 
-    authorization: str | None
-    rotation_secret: str | None
-    idempotency_key: str | None = None
+    authorization: str | None = field(repr=False)
+    rotation_secret: str | None = field(repr=False)
+    idempotency_key: str | None = field(default=None, repr=False)
 
     @property
     def facts(self) -> Facts:

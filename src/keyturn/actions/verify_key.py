@@ -13,7 +13,7 @@ from keyturn.actions.notice_reuse import notice_reuse
 from keyturn.actions.retire_credentials import Shown
 from keyturn.actions.service import Call, Service
 from keyturn.core.agent import DAY, MAX_CREDITS, Agent
-from keyturn.core.credential import Kind
+from keyturn.core.credential import Credential, Kind
 from keyturn.core.errors import (
     AgentRevoked,
     ChargeRepeated,
@@ -58,6 +58,14 @@ def verify_key(service: Service, call: Call, key: str | None, asks: Token | None
         AgentRevoked
         Unavailable: the store can't answer.
     """
+    agent, credential = _holder(service, call, key, asks)
+    note_key_use(service, call, agent, credential)
+    return agent
+
+
+def _holder(
+    service: Service, call: Call, key: str | None, asks: Token | None
+) -> tuple[Agent, Credential]:
     credential = service.parse(key, Kind.API_KEY)
     if credential is None:
         raise InvalidCredentials
@@ -69,8 +77,7 @@ def verify_key(service: Service, call: Call, key: str | None, asks: Token | None
         raise InvalidCredentials
     if agent.revoked:
         raise AgentRevoked
-    note_key_use(service, call, agent, credential)
-    return agent
+    return agent, credential
 
 
 async def verify_keys(
@@ -92,7 +99,7 @@ async def verify_keys(
     """
     found = [_verified(service, call, asks, check) for check in checks]
     if not any(check.cost for check in checks):
-        return found
+        return _noted(service, call, checks, found)
 
     def charge(tx: Transaction) -> list[Agent | Refused]:
         _confirm(tx, service, asks)
@@ -103,7 +110,18 @@ async def verify_keys(
             for place, (agent, check) in enumerate(zip(found, checks, strict=True))
         ]
 
-    return await service.store.write(charge)
+    return _noted(service, call, checks, await service.store.write(charge))
+
+
+def _noted(
+    service: Service, call: Call, checks: Sequence[Check], told: list[Agent | Refused]
+) -> list[Agent | Refused]:
+    """Remember the keys that were accepted, and only those: a use ends a receipt."""
+    for check, agent in zip(checks, told, strict=True):
+        credential = service.parse(check.key, Kind.API_KEY)
+        if isinstance(agent, Agent) and credential is not None:
+            note_key_use(service, call, agent, credential)
+    return told
 
 
 def _confirm(tx: Transaction, service: Service, asks: Token | None) -> None:
@@ -117,7 +135,7 @@ def _confirm(tx: Transaction, service: Service, asks: Token | None) -> None:
 
 def _verified(service: Service, call: Call, asks: Token | None, check: Check) -> Agent | Refused:
     try:
-        return verify_key(service, call, check.key, asks)
+        return _holder(service, call, check.key, asks)[0]
     except (InvalidCredentials, AgentRevoked) as refused:
         return refused
 

@@ -29,7 +29,7 @@ class Callers:
     def __init__(self, trusted: Sequence[IPNetwork]) -> None:
         self._trusted = trusted
         self._warned = False
-        self._address = lru_cache(KNOWN_ADDRESSES)(self._parse)
+        self._address = lru_cache(KNOWN_ADDRESSES)(self._of_peer)
 
     def call(
         self, client: tuple[str, int] | None, headers: Headers, named: dict[bytes, bytes]
@@ -41,16 +41,16 @@ class Callers:
         # Not secret, and of no use to anybody who guesses it.
         request_id = f"{random.getrandbits(128):032x}"
         if named.keys().isdisjoint(FORWARDING_HEADERS):
-            return Call(self._address(peer, ()), request_id, user_agent)
-        lines = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
-        call = Call(self._address(peer, tuple(lines)), request_id, user_agent)
+            return Call(self._address(peer), request_id, user_agent)
         if not is_trusted_peer(peer, self._trusted):
-            call.hidden = True
+            call = Call(self._address(peer), request_id, user_agent, hidden=True)
             self._warn(call.address)
-        return call
+            return call
+        lines = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+        return Call(client_address(peer, lines, self._trusted), request_id, user_agent)
 
-    def _parse(self, peer: str | None, lines: tuple[str, ...]) -> ClientAddress:
-        return client_address(peer, lines, self._trusted)
+    def _of_peer(self, peer: str | None) -> ClientAddress:
+        return client_address(peer, (), self._trusted)
 
     def _warn(self, peer: ClientAddress) -> None:
         metrics.UNTRUSTED_FORWARDED.inc()

@@ -35,6 +35,7 @@ from keyturn.core.errors import (
 )
 from keyturn.core.rotation import idempotency_key
 from keyturn.core.token import Token
+from keyturn.logs import failure
 from keyturn.wire import FORWARD_AUTH, INTROSPECT, VERIFY, VERIFY_BATCH
 
 MAX_FIELDS = 100
@@ -172,7 +173,7 @@ class Checks:
 
     def _refuse(self, route: Route, call: Call, request: Request, error: Exception) -> Reply:
         if not isinstance(error, KeyturnError):
-            _log.error("unexpected failure", exc_info=error, request_id=call.request_id)
+            _log.error("unexpected failure", exception=failure(error), request_id=call.request_id)
             error = Internal() if route.reads_body else Unavailable("unexpected failure")
         elif isinstance(error, Unavailable):
             _log.error("unavailable", reason=str(error), request_id=call.request_id)

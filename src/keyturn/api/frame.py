@@ -34,6 +34,7 @@ from keyturn.api.problems import (
 )
 from keyturn.core.errors import KeyturnError, Unavailable
 from keyturn.core.rotation import bearer_token
+from keyturn.logs import failure
 
 Direct = Callable[[Call, Request, dict[str, Any] | None], Awaitable[Reply]]
 """Answers a call; the last is the body's members, where that is a JSON object."""
@@ -81,8 +82,8 @@ class Frame:
                 await self._answer(exchange, request, scope, receive)
             except Disconnected:
                 return
-            except Exception:
-                _log.exception("unexpected failure")
+            except Exception as error:
+                _log.error("unexpected failure", exception=failure(error))
                 await exchange.send_problem(problem(Internal(), exchange.request_id))
             finally:
                 _note(exchange, time.perf_counter() - started)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 from urllib.parse import unquote_plus
 
@@ -22,11 +22,11 @@ class Request:
     """As much of a request as a check looks at; `named` has each header once."""
 
     method: str
-    query: bytes
-    headers: Headers
-    named: dict[bytes, bytes]
+    query: bytes = field(repr=False)
+    headers: Headers = field(repr=False)
+    named: dict[bytes, bytes] = field(repr=False)
     client: tuple[str, int] | None
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
     def header(self, name: bytes) -> str | None:
         """A header's value as text."""
@@ -63,6 +63,9 @@ class Reply(NamedTuple):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status}>"
 
     def head(self, before: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Its headers after those, as they are written in HTTP/1.1."""

@@ -31,12 +31,12 @@ class NoMembers(Wire):
 
 
 class RotationRequest(Wire):
-    rotation_secret: Annotated[str, Field(min_length=1, examples=[SECRET_EXAMPLE])]
+    rotation_secret: Annotated[str, Field(min_length=1, examples=[SECRET_EXAMPLE], repr=False)]
 
 
 class RegistrationRequest(Wire):
     name: Name | None = None
-    enrolment_token: Annotated[str | None, Field(examples=["sk_live_en_…"])] = None
+    enrolment_token: Annotated[str | None, Field(examples=["sk_live_en_…"], repr=False)] = None
 
 
 class AgentRequest(Wire):
@@ -72,7 +72,7 @@ class CreditsRequest(Wire):
 
 
 class VerificationRequest(Wire):
-    key: Annotated[str, Field(examples=[API_KEY_EXAMPLE])]
+    key: Annotated[str, Field(examples=[API_KEY_EXAMPLE], repr=False)]
     cost: Annotated[int, Field(ge=0, description="Credits that it takes."), WHOLE] = 0
 
 

@@ -11,6 +11,8 @@ KNOWN_ADDRESSES = 1024
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LONGEST = 128
+"""Characters of an address with brackets, scope and port, generously."""
 _IPV4_WITHIN = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 _IPV4_BITS = 0xFFFFFFFF
 
@@ -82,8 +84,13 @@ def _hops(lines: Sequence[str]) -> list[str]:
     return [hop.strip() for line in lines for hop in line.split(",")]
 
 
-@functools.lru_cache(KNOWN_ADDRESSES)
 def _parse(text: str) -> IPAddress | None:
+    # What is longer is no address, and must not be kept.
+    return _parsed(text) if len(text) <= LONGEST else None
+
+
+@functools.lru_cache(KNOWN_ADDRESSES)
+def _parsed(text: str) -> IPAddress | None:
     try:
         address = ipaddress.ip_address(_without_port(text))
     except ValueError:
