@@ -133,7 +133,7 @@ def test_a_damaged_page_is_unavailable_and_not_a_missing_record(place: Place) ->
 def test_the_wal_is_copied_back_beside_the_writer(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 5)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 12)
     monkeypatch.setattr(sqlite, "WAL_PAGES_CAP", 1_000_000)
     with place.opened() as store:
         do(store.write(place.put(MARKER, 0)))
