@@ -15,6 +15,8 @@ from keyturn.api.hot_path import LATER
 from keyturn.api.messages import Reply, Request
 from keyturn.http_protocol import HttpProtocol
 
+MAX_AT_ONCE = 16
+"""Pipelined checks that are answered in one go: other connections want their turn too."""
 _PLAIN_METHODS = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
 
@@ -29,8 +31,10 @@ class CheckProtocol(HttpProtocol):
 
     _check: _Check | None = None
     _idle = False
+    _answered = 0
 
     def data_received(self, data: bytes) -> None:
+        self._answered = 0
         super().data_received(data)
         if self._check is not None:
             # Its body comes slowly, and may never be complete.
@@ -91,6 +95,7 @@ class CheckProtocol(HttpProtocol):
             or b"transfer-encoding" in named
             or not (is_small(length) if route.reads_body else length == b"0")
             or self._is_answering()
+            or self._answered >= MAX_AT_ONCE
             or self.flow.write_paused
         ):
             return None
@@ -114,5 +119,6 @@ class CheckProtocol(HttpProtocol):
         head = reply.head(self.server_state.default_headers)
         self.transport.write(STATUS_LINE[reply.status] + head + reply.body)
         self.server_state.total_requests += 1
+        self._answered += 1
         self._idle = True
         self._end_at(self.loop.time() + self.timeout_keep_alive)
