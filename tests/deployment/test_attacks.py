@@ -154,9 +154,16 @@ def test_keyturns_answer_itself_is_not_to_be_had(stage: Stage, agent: Agent, tar
 def test_a_huge_header_beside_a_good_key_does_not_pass(stage: Stage, agent: Agent) -> None:
     sent = request("GET", "/", f"Authorization: Bearer {agent.key}", "X-Huge: " + "x" * 100_000)
     answer, seen = stage.send(sent)
-    assert answer is not None and answer.status in (400, 401)
+    # 503 where Keyturn hangs up before the proxy has sent it all.
+    assert answer is not None and answer.status in (400, 401, 503)
     assert seen == []
     assert stage.call(agent.key)[0].status_code == 200
+
+
+def _last_address(stage: Stage, agent_id: str) -> str | None:
+    seen = stage.keyturn.get(f"/v1/agents/{agent_id}", stage.keyturn.operator).json()
+    found: str | None = seen["lastUsedAddress"]
+    return found
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -192,7 +199,7 @@ def test_the_trail_and_the_last_use_have_the_visitors_address_whatever_they_clai
     entry = reuse_from_elsewhere(stage)
     assert (entry["address"], entry["userAgent"]) == ("127.0.0.2", "visitor")
     agent = entry["agentId"]
-    assert eventually(lambda: stage.keyturn.inspect(agent)["lastUsedAddress"] == "127.0.0.2")
+    assert eventually(lambda: _last_address(stage, agent) == "127.0.0.2")
 
 
 def test_a_proxy_that_is_not_trusted_can_not_speak_for_its_visitors(distrusted: Stage) -> None:
