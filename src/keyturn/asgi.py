@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
@@ -31,7 +30,6 @@ from keyturn.housekeeping import running_service
 from keyturn.settings import Settings
 from keyturn.wire import ROTATE_SELF
 
-_log = structlog.get_logger()
 _ROUTERS = (self_service, agents, developers, tokens, audit, operations)
 
 

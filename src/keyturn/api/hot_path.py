@@ -25,14 +25,13 @@ class HotPath:
         """Set while the installation is open."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = None
-        if self.checks and scope["type"] == "http":
-            route = self.checks.route(route_path(scope))
-        if self.checks is None or route is None:
+        checks = self.checks if scope["type"] == "http" else None
+        route = checks.route(route_path(scope)) if checks else None
+        if checks is None or route is None:
             await self._app(scope, receive, send)
             return
         try:
-            reply = await _reply(self.checks, route, scope, receive)
+            reply = await _reply(checks, route, scope, receive)
         except Disconnected:
             return
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
