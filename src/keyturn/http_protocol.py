@@ -10,6 +10,7 @@ import re
 import secrets
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -43,6 +44,7 @@ class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     url = b""
+    _running: RequestResponseCycle
     _in_head = False
     _head_size = 0
     _withheld = 0
@@ -67,6 +69,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        rest: bytes | None = data
+        while rest is not None:
+            rest = self._feed(rest)
+
+    def _feed(self, data: bytes) -> bytes | None:
+        """Parse this; what is left to parse, where the parser stopped at an offer to upgrade."""
         try:
             self.parser.feed_data(data)
             self._bound(data)
@@ -74,21 +82,21 @@ class HttpProtocol(HttpToolsProtocol):
             # RFC 9110, section 7.8: a server may ignore the offer. The parser can't, and stops
             # before the body, so it is given the request again without the offer.
             self.parser = httptools.HttpRequestParser(self)
-            self.data_received(self._head_without_upgrade + data[upgrade.args[0] :])
-            return
+            return self._head_without_upgrade + data[upgrade.args[0] :]
         except UnacceptableHead:
             self.send_400_response("")
-            return
+            return None
         except httptools.HttpParserError:
             line = _UNKNOWN_METHOD.match(data)
             if line and not self._is_answering():
                 self._give_as_trace(line[1], data[line.end() :])
             else:
                 self.send_400_response("")
-            return
+            return None
         if not self._is_answering():
             # Stray bytes between requests, or of a body that nobody reads.
             self._await_head()
+        return None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -141,11 +149,19 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refused and not self.pipeline and self.cycle.response_complete:
             self.send_400_response("")
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """Answer what is not HTTP, and close: what follows can't be told apart from it.
 
         A request that was complete before it is answered first.
         """
+        if self.pipeline and self.cycle.more_body:
+            # The broken one has not been begun; those before it are answered first.
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._running
         if self._is_answering() and not self.cycle.more_body:
             self._refused = True
             self.flow.pause_reading()

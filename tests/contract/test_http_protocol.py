@@ -102,3 +102,23 @@ def test_a_trailer_is_no_header(service: Service) -> None:
     trailer = f"0\r\nAuthorization: Bearer {agent.key}\r\n\r\n".encode()
     answer = exchange(service, chunked + trailer)
     assert answer is not None and answer.status == 401
+
+
+def test_a_broken_request_takes_no_answer_from_the_one_before_it(service: Service) -> None:
+    agent = service.register()
+    body = f'{{"rotationSecret": "{agent.secret}"}}'.encode()
+    rotation = request("POST", ROTATE, f"Authorization: Bearer {agent.key}", body=body)
+    broken = head("POST", ROTATE, "Transfer-Encoding: chunked") + b"zz\r\n"
+    with connected(service) as connection:
+        connection.send(rotation + broken)
+        answers = [connection.answer(), connection.answer()]
+    assert [answer.status for answer in answers if answer] == [200, 400]
+
+
+def test_any_number_of_offers_to_upgrade_is_answered(service: Service) -> None:
+    offer = head("GET", "/v1/forward-auth", "Connection: upgrade", "Upgrade: a")
+    with connected(service) as connection:
+        connection.send(offer * 1000)
+        answers = [connection.answer() for _ in range(1000)]
+    assert {answer.status for answer in answers if answer} == {401}
+    assert None not in answers
