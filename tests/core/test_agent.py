@@ -158,6 +158,16 @@ def test_a_key_is_due_for_rotation_after_the_agents_period(days: int) -> None:
     assert AGENT._replace(rotation_period_days=days).rotation_due_at == (1000 + days) * DAY
 
 
+@pytest.mark.parametrize(
+    ("last_used_at", "used"),
+    [(None, False), (999 * DAY, False), (1000 * DAY, False), (1000 * DAY + 1, True)],
+)
+def test_a_key_was_used_once_a_use_is_later_than_its_making(
+    last_used_at: int | None, used: bool
+) -> None:
+    assert AGENT._replace(last_used_at=last_used_at).key_was_used is used
+
+
 def test_only_a_revoked_agent_is_revoked() -> None:
     assert AGENT._replace(status="revoked").revoked
     assert not AGENT.revoked

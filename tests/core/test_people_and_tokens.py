@@ -101,6 +101,22 @@ def test_a_token_lives_until_it_expires_or_its_developer_is_disabled(
 
 
 @pytest.mark.parametrize(
+    ("maker", "operator", "developer", "seen"),
+    [
+        ("ada", False, "ada", True),
+        ("ada", False, "bob", False),
+        ("ada", True, "bob", True),
+        (None, False, "bob", True),
+        (None, None, "bob", True),
+    ],
+)
+def test_a_service_sees_its_developers_agents_or_an_operators_or_the_installations_all(
+    maker: str | None, operator: bool | None, developer: str, seen: bool
+) -> None:
+    assert token()._replace(developer_id=maker, operator=operator).sees(developer) is seen
+
+
+@pytest.mark.parametrize(
     ("max_uses", "uses", "used_up"),
     [(None, 0, False), (None, 99, False), (1, 0, False), (1, 1, True), (3, 2, False), (3, 3, True)],
 )
