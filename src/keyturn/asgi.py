@@ -71,7 +71,10 @@ class Application:
 
         Raises:
             UnusableInstallation
+            RuntimeError: it is open already.
         """
+        if self.checks is not None:
+            raise RuntimeError("Keyturn is open already: one lifespan, of one host, is enough.")
         async with running_service(self._settings) as service:
             self._api.state.service = service
             self._frame.direct = {ROTATE_SELF: partial(rotate_self, service)}

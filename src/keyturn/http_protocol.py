@@ -8,6 +8,7 @@ instead of obeyed.
 import asyncio
 import re
 import secrets
+from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -32,6 +33,7 @@ _UNKNOWN_METHOD = re.compile(
     rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+ (/[!-~]*) HTTP/1\.1\r\n"
 )
 _FORWARD_AUTH = FORWARD_AUTH.encode()
+_CHECKED = re.compile(rb"(?:[a-z]+://[^/]*)?" + _FORWARD_AUTH, re.IGNORECASE)
 _WHY = "must be HTTP/1.1 with a known method"
 _UPGRADING = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
@@ -54,7 +56,9 @@ class HttpProtocol(HttpToolsProtocol):
     _due: float | None = None
     """When the loop's clock ends the connection, unless a request's head is complete by then."""
     _head_without_upgrade = b""
-    _refused = False
+    _refused: bytes | None = None
+    """What is not HTTP, and waits until what came before it is answered."""
+    _has_said_last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -66,6 +70,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._watch.cancel()
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection for the answer that a client still waits for."""
+        self._has_said_last = True
+        return self._is_answering() and not self.cycle.more_body
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -84,14 +93,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.parser = httptools.HttpRequestParser(self)
             return self._head_without_upgrade + data[upgrade.args[0] :]
         except UnacceptableHead:
-            self.send_400_response("")
+            self._refuse(data)
             return None
         except httptools.HttpParserError:
             line = _UNKNOWN_METHOD.match(data)
             if line and not self._is_answering():
                 self._give_as_trace(line[1], data[line.end() :])
             else:
-                self.send_400_response("")
+                self._refuse(data)
             return None
         if not self._is_answering():
             # Stray bytes between requests, or of a body that nobody reads.
@@ -122,18 +131,23 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._due = None
         self._head_without_upgrade = b""
-        if not self.parser.should_upgrade():
+        if self.parser.should_upgrade():
+            self._head_without_upgrade = self._without_upgrade()
+        else:
             super().on_headers_complete()
-            return
-        method = self.parser.get_method()
+        self._in_head = False
+
+    def _without_upgrade(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
             raise UnacceptableHead
         kept = [(name, value) for name, value in self.headers if name not in _UPGRADING]
+        if not self.parser.should_keep_alive():
+            kept.append((b"connection", b"close"))
         lines = b"".join(b"%b: %b\r\n" % pair for pair in kept)
-        self._head_without_upgrade = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self.url, lines)
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, lines)
 
     def on_body(self, body: bytes) -> None:
         self._parsed = True
@@ -146,29 +160,38 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._refused and not self.pipeline and self.cycle.response_complete:
-            self.send_400_response("")
+        if self.pipeline or self._is_answering():
+            return
+        if self._refused is not None:
+            self._refuse(self._refused)
+        elif self._has_said_last:
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+    def _refuse(self, data: bytes) -> None:
         """Answer what is not HTTP, and close: what follows can't be told apart from it.
 
         A request that was complete before it is answered first.
         """
+        if self._refused is None and not (self._in_head or self._is_answering()):
+            # It is the rest of a request that has its answer.
+            self.transport.close()
+            return
         if self.pipeline and self.cycle.more_body:
             # The broken one has not been begun; those before it are answered first.
             self.pipeline.popleft()
             self.cycle = self.pipeline[0][0] if self.pipeline else self._running
         if self._is_answering() and not self.cycle.more_body:
-            self._refused = True
+            self._refused = data
             self.flow.pause_reading()
             return
         request_id = secrets.token_hex(16)
         # Forward authentication knows no 400: its proxy would take that for a fault of its own.
-        checked = self.url.startswith(_FORWARD_AUTH)
+        target = self.url or data.partition(b" ")[2]
+        checked = _CHECKED.match(unquote_to_bytes(target[:MAX_HEAD]))
         error = InvalidCredentials() if checked else InvalidRequest("request", _WHY)
         refused = problem(error, request_id)
         headers = {

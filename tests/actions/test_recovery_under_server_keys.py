@@ -68,7 +68,7 @@ def test_a_missing_key_tells_how_many_retired_credentials_and_receipts_need_it(
     lose(world)
     lose(world, lose(world).new)
     assert dependents_of(world.service.store, "k1") == Dependents(agents=2, retired=3, receipts=2)
-    told = "2 agents, 3 retired credentials, 2 receipts and 0 tokens need it"
+    told = "2 agents, 3 retired credentials, 2 receipts, 0 charges and 0 tokens need it"
     with pytest.raises(MissingServerKey, match=told):
         check_server_keys(world.service.store, [SECOND_KEY])
 

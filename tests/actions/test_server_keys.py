@@ -15,15 +15,17 @@ from keyturn.actions.guard_server_keys import (
     dependents_of,
     register_server_keys,
 )
-from keyturn.actions.keep_house import forget_old_retired
+from keyturn.actions.keep_house import forget_old_charges, forget_old_retired
 from keyturn.actions.note_use import write_uses
 from keyturn.actions.register_agent import Registered
 from keyturn.actions.rotate_credentials import rotate_for_developer, rotate_own_credentials
 from keyturn.actions.service import Service
+from keyturn.actions.verify_key import Check
 from keyturn.core.credential import Credential
 from keyturn.core.errors import InvalidCredentials, InvalidToken
 from keyturn.core.keyed_hash import Keyring, ServerKey
 from keyturn.core.token import Token
+from tests.actions.checked import ONCE, Shop
 from tests.actions.world import FIRST_KEY, SECOND_KEY, START, World, bearer, call, presented
 from tests.storage.backends import Place
 from tests.storage.batches import do
@@ -165,6 +167,18 @@ def test_a_key_that_only_retired_credentials_need_is_missed_for_as_long_as_they_
     world.clock.wait(days=366)
     do(forget_old_retired(later))
     assert dependents_of(later.store, "k1") == Dependents(tokens=1)
+
+
+def test_a_key_that_a_charge_needs_is_missed_for_as_long_as_the_charge_is_kept(
+    world: World,
+) -> None:
+    key = world.register().pair.api_key.reveal()
+    Shop(world).check(Check(key, 1), once=ONCE)
+    with pytest.raises(MissingServerKey, match="1 charges"):
+        check_server_keys(world.service.store, [SECOND_KEY])
+    world.clock.wait(days=1)
+    do(forget_old_charges(world.service))
+    assert dependents_of(world.service.store, "k1").charges == 0
 
 
 def test_a_key_that_nothing_needs_may_be_taken_away(world: World) -> None:

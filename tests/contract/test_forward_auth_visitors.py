@@ -220,3 +220,21 @@ def test_what_is_no_http_lets_nobody_in(service: Service, agent: Agent, case: st
     bearer = f"Authorization: Bearer {agent.key}"
     for before in ([bearer, *FRAMING[case]], [*FRAMING[case], bearer]):
         _hears(service, {None, 401}, head("POST", FORWARD, *before), b"{}x")
+
+
+MALFORMED = {
+    "bytes that are no ASCII in the path": b"GET /v1/forward-auth/\xc3\xa9 HTTP/1.1",
+    "bytes that are no ASCII in the query": b"GET /v1/forward-auth?q=\xc3\xa9 HTTP/1.1",
+    "a control character": b"GET /v1/forward-auth/\x01 HTTP/1.1",
+    "no ASCII in an absolute target": b"GET http://h/v1/forward-auth/\xe9 HTTP/1.1",
+    "a header's name with a space": b"GET /v1/forward-auth HTTP/1.1\r\nA B: c",
+    "that, and a percent-encoded path": b"GET /v1/%66orward-auth HTTP/1.1\r\nA B: c",
+    "that, and an absolute target": b"GET http://h/v1/forward-auth HTTP/1.1\r\nA B: c",
+    "an unknown method in HTTP/1.0": b"FOO /v1/forward-auth HTTP/1.0",
+    "an unknown method for no ASCII": b"FOO /v1/forward-auth/\xe9 HTTP/1.1",
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_what_is_no_http_is_no_credential(service: Service, case: str) -> None:
+    _hears(service, {401}, MALFORMED[case] + b"\r\nHost: keyturn\r\n\r\n")

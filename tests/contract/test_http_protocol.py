@@ -1,5 +1,8 @@
 """What a connection may bring that is not one plain request after another."""
 
+import json
+import re
+import socket
 import subprocess
 
 import pytest
@@ -122,3 +125,53 @@ def test_any_number_of_offers_to_upgrade_is_answered(service: Service) -> None:
         answers = [connection.answer() for _ in range(1000)]
     assert {answer.status for answer in answers if answer} == {401}
     assert None not in answers
+
+
+def _all_that_comes(service: Service, *pieces: bytes, half: bool = False) -> bytes:
+    """What is answered until the service hangs up; `half`: the client has said its last."""
+    with connected(service) as connection:
+        connection.send(*pieces)
+        if half:
+            connection.socket.shutdown(socket.SHUT_WR)
+        return connection.rest()
+
+
+def _statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answers)]
+
+
+def test_a_client_that_has_said_its_last_gets_every_answer(service: Service) -> None:
+    registration = request(
+        "POST", "/v1/auth/agent-register", body=json.dumps({"name": unique("half")}).encode()
+    )
+    assert _statuses(_all_that_comes(service, registration, half=True)) == [201]
+    whoami = head("GET", "/v1/agents/self")
+    assert _statuses(_all_that_comes(service, registration + whoami, half=True)) == [201, 401]
+
+
+def test_half_a_request_is_not_waited_for_once_the_client_has_said_its_last(
+    service: Service,
+) -> None:
+    begun = head("POST", "/v1/auth/agent-register", "Content-Length: 20") + b'{"name"'
+    assert _statuses(_all_that_comes(service, begun, half=True)) == []
+
+
+@pytest.mark.parametrize(("version", "connection"), [("1.1", "upgrade, close"), ("1.0", "upgrade")])
+@pytest.mark.parametrize("path", ["/healthz", "/v1/forward-auth"])
+def test_an_offer_to_upgrade_keeps_no_connection_that_was_to_be_closed(
+    service: Service, path: str, version: str, connection: str
+) -> None:
+    offer = f"GET {path} HTTP/{version}\r\nConnection: {connection}\r\nUpgrade: websocket\r\n\r\n"
+    answers = _all_that_comes(service, offer.encode())
+    assert len(_statuses(answers)) == 1
+    assert b"\r\nconnection: close\r\n" in answers.lower()
+
+
+def test_a_body_that_breaks_after_its_answer_gets_no_second_one(service: Service) -> None:
+    posted = head("POST", "/v1/forward-auth", "Transfer-Encoding: chunked")
+    with connected(service) as connection:
+        connection.send(posted)
+        first = connection.answer()
+        connection.send(b"zz\r\n")
+        assert connection.rest() == b""
+    assert first is not None and first.status == 401

@@ -127,6 +127,19 @@ def test_without_its_lifespan_it_says_what_to_do(tmp_path: Path) -> None:
         asyncio.run(ask())
 
 
+def test_a_second_lifespan_is_refused_and_leaves_the_first_open(tmp_path: Path) -> None:
+    keyturn = create_app(Settings(data_dir=tmp_path))
+
+    async def open_twice() -> None:
+        async with keyturn.lifespan():
+            with pytest.raises(RuntimeError, match="already"):
+                async with keyturn.lifespan():
+                    pass
+            assert keyturn.checks is not None
+
+    asyncio.run(open_twice())
+
+
 def test_the_host_may_have_routes_beside_it_of_the_same_prefix(tmp_path: Path) -> None:
     keyturn = create_app(Settings(data_dir=tmp_path))
     beside = Route("/keys-and-locks", lambda _: PlainTextResponse("beside"))

@@ -34,12 +34,13 @@ class Dependents:
     agents: int = 0
     retired: int = 0
     receipts: int = 0
+    charges: int = 0
     tokens: int = 0
 
     def __str__(self) -> str:
         return (
             f"{self.agents} agents, {self.retired} retired credentials, "
-            f"{self.receipts} receipts and {self.tokens} tokens"
+            f"{self.receipts} receipts, {self.charges} charges and {self.tokens} tokens"
         )
 
 
@@ -75,7 +76,7 @@ def dependents_of(store: Store, key_id: str) -> Dependents:
         return Dependents(
             *(
                 tx.one(int, f"count_{what}_under_server_key", id=key_id) or 0
-                for what in ("agents", "retired", "receipts", "tokens")
+                for what in ("agents", "retired", "receipts", "charges", "tokens")
             )
         )
 

@@ -159,8 +159,9 @@ def _charge(
     if balance is None:
         return InsufficientCredits()
     if macs:
+        key, mac = macs[0]
         values = {"agent_id": agent.id, "cost": check.cost, "expires_at": now + CHARGE_LIFETIME}
-        tx.execute("put_charge", mac=macs[0].digest, **values)
+        tx.execute("put_charge", mac=mac, server_key=key, **values)
     return agent._replace(credit_balance=balance)
 
 

@@ -26,6 +26,9 @@ WHERE key_server_key = :id OR secret_server_key = :id OR idempotency_server_key 
 -- name: count_receipts_under_server_key
 SELECT count(*) FROM receipts WHERE server_key = :id
 
+-- name: count_charges_under_server_key
+SELECT count(*) FROM charges WHERE server_key = :id
+
 -- name: add_agent
 INSERT INTO agents (
     id, developer_id, name, status, generation, key_mac, key_server_key, key_last4,
@@ -162,7 +165,8 @@ WHERE id = :id AND generation = :generation AND status <> 'revoked' AND credit_b
 RETURNING credit_balance
 
 -- name: put_charge
-INSERT INTO charges (mac, agent_id, cost, expires_at) VALUES (:mac, :agent_id, :cost, :expires_at)
+INSERT INTO charges (mac, server_key, agent_id, cost, expires_at)
+VALUES (:mac, :server_key, :agent_id, :cost, :expires_at)
 ON CONFLICT (mac) DO UPDATE SET
     agent_id = excluded.agent_id, cost = excluded.cost, expires_at = excluded.expires_at
 
