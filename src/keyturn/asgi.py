@@ -1,9 +1,11 @@
 """The composition root: settings in, an ASGI application out."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from functools import partial
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
@@ -30,6 +32,7 @@ from keyturn.housekeeping import running_service
 from keyturn.settings import Settings
 from keyturn.wire import ROTATE_SELF
 
+_log = structlog.get_logger()
 _ROUTERS = (self_service, agents, developers, tokens, audit, operations)
 
 
@@ -79,6 +82,7 @@ class Application:
             self._api.state.service = service
             self._frame.direct = {ROTATE_SELF: partial(rotate_self, service)}
             self._hot_path.checks = Checks(service, self._callers)
+            _log.info("open", process=os.getpid())
             try:
                 yield
             finally:

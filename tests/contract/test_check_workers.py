@@ -18,6 +18,7 @@ from .client import (
     Service,
     after_rotation,
     assert_problem,
+    eventually,
     forged,
 )
 from .conftest import PROXIES, service_of
@@ -28,7 +29,14 @@ from .test_recovery import KEY, new_key
 def server() -> Iterator[Server]:
     """A server of several processes."""
     with running_server(workers=2, trusted_proxies=PROXIES, rotation_limit=1000) as started:
+        _wait_for_all(started)
         yield started
+
+
+def _wait_for_all(server: Server, starts: int = 1) -> None:
+    """Until every process has opened the store: one that finds it locked ends the server."""
+    opened = starts * server.workers
+    eventually(lambda: server.log_path.read_text().count('"open"') == opened or None)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +124,7 @@ def test_what_was_paid_once_is_known_after_a_crash(
     cluster.verify(token, agent.key, 60, headers=headers).raise_for_status()
     server.kill()
     server.start()
+    _wait_for_all(server, starts=2)
     assert cluster.verify(token, agent.key, 60, headers=headers).json()["valid"] is True
     assert cluster.balance(agent) == 40
 
