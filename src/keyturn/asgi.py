@@ -25,7 +25,7 @@ from keyturn.api.checks import Checks
 from keyturn.api.frame import CALL, Frame, refusal
 from keyturn.api.hot_path import HotPath
 from keyturn.api.problems import Internal, problem
-from keyturn.api.reference import describe, reference_page
+from keyturn.api.reference import Reference
 from keyturn.api.rotation import rotate_self
 from keyturn.core.errors import InvalidRequest, KeyturnError
 from keyturn.housekeeping import running_service
@@ -105,8 +105,7 @@ class Application:
             route for module in (*_ROUTERS, check_routes) for route in module.router.routes
         ]
         api.state.settings = self._settings
-        api.state.openapi_document = describe(described, self._settings.public_url)
-        api.state.reference_page = reference_page(api.state.openapi_document)
+        api.state.reference = Reference(described, self._settings.public_url)
         return api
 
 

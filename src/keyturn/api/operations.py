@@ -63,13 +63,13 @@ async def setup(on: On, request: Request) -> HTMLResponse:
 
 
 @router.get("/docs", summary="This API, for people", response_class=HTMLResponse, **public())
-async def docs(request: Request) -> HTMLResponse:
+def docs(request: Request) -> HTMLResponse:
     """A page made from the OpenAPI document, with nothing from elsewhere."""
-    return HTMLResponse(request.app.state.reference_page, headers=PAGE_HEADERS)
+    return HTMLResponse(request.app.state.reference.page, headers=PAGE_HEADERS)
 
 
 @router.get("/openapi.json", summary="This API, for programs", **public())
-async def openapi(request: Request) -> dict[str, Any]:
+def openapi(request: Request) -> dict[str, Any]:
     """The OpenAPI document of exactly the live routes."""
-    document: dict[str, Any] = request.app.state.openapi_document
+    document: dict[str, Any] = request.app.state.reference.document
     return document

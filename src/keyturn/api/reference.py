@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
@@ -29,8 +30,25 @@ def page(template: str, **values: Any) -> str:
     return _templates.get_template(template).render(**values)
 
 
-def describe(routes: Sequence[BaseRoute], public_url: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these routes."""
+class Reference:
+    """The description of these routes, made when somebody asks: it would be most of a start."""
+
+    def __init__(self, routes: Sequence[BaseRoute], public_url: str) -> None:
+        self._routes = routes
+        self._public_url = public_url
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI 3.1 document."""
+        return _describe(self._routes, self._public_url)
+
+    @cached_property
+    def page(self) -> str:
+        """The document as a page for people, without scripts or outside addresses."""
+        return _reference_page(self.document)
+
+
+def _describe(routes: Sequence[BaseRoute], public_url: str) -> dict[str, Any]:
     document = get_openapi(
         title="Keyturn",
         version=__version__,
@@ -59,8 +77,7 @@ def describe(routes: Sequence[BaseRoute], public_url: str) -> dict[str, Any]:
     return document
 
 
-def reference_page(document: dict[str, Any]) -> str:
-    """The document as a page for people, without scripts or outside addresses."""
+def _reference_page(document: dict[str, Any]) -> str:
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
