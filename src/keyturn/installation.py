@@ -18,10 +18,12 @@ from keyturn.actions.service import Policy, Service
 from keyturn.core.audit_trail import Entry
 from keyturn.core.keyed_hash import InvalidServerKey, Keyring, ServerKey, parse_server_keys
 from keyturn.core.rate_limit import Limit
-from keyturn.server_key_file import make_server_key_file, read_server_keys, sync_directory
+from keyturn.server_key_file import make_server_key_file, read_server_keys
 from keyturn.settings import Settings
+from keyturn.storage.durable import sync_directory
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import (
+    Database,
     UnusableDatabase,
     credentials_database,
     limits_database,
@@ -50,20 +52,29 @@ async def open_service(
         UnusableInstallation
     """
     with open_stores(settings, on_lost_commit) as (store, limits):
-        service = Service(
-            store=store,
-            limits=limits,
-            keyring=find_keyring(settings, store),
-            policy=_policy(settings),
-            now=lambda: time.time_ns() // 1_000_000,
-            random_bytes=os.urandom,
-            report_reuse=_report_reuse,
-        )
+        service = _service(settings, store, limits)
         try:
             await register_server_keys(service)
         except MissingServerKey as error:
             raise UnusableInstallation(str(error)) from error
         yield service
+
+
+@contextlib.contextmanager
+def open_copy(
+    settings: Settings, copy: Database, on_lost_commit: Callable[[], None]
+) -> Iterator[Service]:
+    """A copy of the database alone, its schema up to date and its server keys there.
+
+    Raises:
+        UnusableInstallation
+    """
+    try:
+        prepare(copy)
+    except UnusableDatabase as error:
+        raise UnusableInstallation(str(error)) from error
+    with contextlib.closing(SqliteStore(copy, on_lost_commit)) as store:
+        yield _service(settings, store, store)
 
 
 @contextlib.contextmanager
@@ -87,6 +98,18 @@ def open_stores(
         opened.callback(limits.close)
         opened.callback(store.close)
         yield store, limits
+
+
+def _service(settings: Settings, store: Store, limits: Store) -> Service:
+    return Service(
+        store=store,
+        limits=limits,
+        keyring=find_keyring(settings, store),
+        policy=_policy(settings),
+        now=lambda: time.time_ns() // 1_000_000,
+        random_bytes=os.urandom,
+        report_reuse=_report_reuse,
+    )
 
 
 def make_data_dir(folder: Path) -> None:

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from keyturn.core.keyed_hash import InvalidServerKey, ServerKey, parse_server_keys
+from keyturn.storage.durable import sync_directory
 
 
 def read_server_keys(path: Path) -> list[ServerKey]:
@@ -55,16 +56,3 @@ def make_server_key_file(path: Path) -> list[ServerKey]:
     except OSError as error:
         raise InvalidServerKey(f"It can't be written: {error}.") from error
     return read_server_keys(path)
-
-
-def sync_directory(folder: Path) -> None:
-    """Make the names in it outlive a power cut.
-
-    Raises:
-        OSError
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ import click
 
 from keyturn import __version__
 
-SERVER_COMMANDS = ("serve", "developer", "service", "migrate")
+SERVER_COMMANDS = ("serve", "developer", "service", "migrate", "backup", "restore")
 """In the module of their name, as is `agent`."""
 
 

@@ -17,6 +17,8 @@ READ_BUSY_MILLISECONDS = 1000
 WRITE_BUSY_MILLISECONDS = 3000
 WAL_MODE_TRIES = 60
 WAL_MODE_PAUSE = 0.05
+RESTORING = "-restoring"
+"""How a copy is called that is about to be put in its database's place."""
 
 # The store can't answer; any other error of SQLite's is a defect of ours.
 OUT_OF_REACH = (
@@ -133,13 +135,22 @@ def fsync_failed(error: apsw.Error) -> bool:
     return getattr(error, "extendedresult", 0) in _FSYNC_FAILURES
 
 
+def is_ours(connection: apsw.Connection, database: Database) -> bool:
+    """Whether it is a database of this kind."""
+    return bool(connection.pragma("application_id") == database.application_id)
+
+
 def _create_private(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     left_alone = path.with_name(f"{path.name}-wal").exists()
+    restoring = path.with_name(f"{path.name}{RESTORING}").exists()
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        if left_alone:
+        if left_alone or restoring:
             path.unlink()
+        if restoring:
+            raise UnusableDatabase(f"{path} is gone: a restore was interrupted, run it again.")
+        if left_alone:
             raise UnusableDatabase(f"{path} is gone, and its -wal is there: put it back.")
 
 
@@ -188,7 +199,7 @@ def _is_ours_or_empty(database: Database, flags: int) -> bool:
     with contextlib.closing(apsw.Connection(str(database.path), flags=flags)) as connection:
         connection.set_busy_timeout(WRITE_BUSY_MILLISECONDS)
         connection.execute("BEGIN")  # Both are read of one moment.
-        ours = connection.pragma("application_id") == database.application_id
+        ours = is_ours(connection, database)
         return ours or not connection.execute("SELECT count(*) FROM sqlite_schema").get
 
 
