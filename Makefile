@@ -18,7 +18,7 @@ run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port
 	@exec $(BIN)/keyturn serve $(ARGS)
 
 test: programs check  ## Every check and every test
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 check: lint  ## Lint, and the fast tests with every branch of the core covered
 	$(BIN)/coverage run -m pytest --quiet tests/core tests/storage

@@ -86,7 +86,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse this; what is left to parse, where the parser stopped at an offer to upgrade."""
         try:
             self.parser.feed_data(data)
-            self._bound(data)
+            self._bound(len(data))
         except httptools.HttpParserUpgrade as upgrade:
             # RFC 9110, section 7.8: a server may ignore the offer. The parser can't, and stops
             # before the body, so it is given the request again without the offer.
@@ -125,10 +125,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        # As `super` has it, and short: there are many of them.
         self._count(len(name) + len(value))
         # A trailer is no header (RFC 9110, section 6.5.1): a proxy has checked the headers alone.
         if self._in_head:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._due = None
@@ -224,16 +228,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_size = 0
         self._parsed = True
-        self._await_head()
 
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
-    def _bound(self, data: bytes) -> None:
+    def _bound(self, size: int) -> None:
         """Refuse what the parser only collects: it keeps a header until that is complete."""
         parsed, self._parsed = self._parsed, False
-        self._withheld = 0 if parsed else self._withheld + len(data)
+        self._withheld = 0 if parsed else self._withheld + size
         if self._withheld > MAX_HEAD:
             raise UnacceptableHead
 

@@ -35,8 +35,6 @@ SCRUB_TRIES = 25
 SCRUB_PAUSE = 0.02
 CHECKPOINT_PAGES = 2000
 WAL_PAGES_CAP = 16_000
-MMAP_BYTES = 2**31 - 65_536
-"""The most that SQLite maps. It maps no more than the file has, and reads the rest."""
 
 
 class SqliteTransaction:
@@ -72,7 +70,6 @@ class SqliteStore:
         self._database = database
         self._statements = load(database.queries)
         self._reader = connect(database)
-        self._reader.pragma("mmap_size", MMAP_BYTES)
         self._execute = self._reader.execute
         self._version = self._reader.pragma("user_version")
         self._opened = database.path.stat()
