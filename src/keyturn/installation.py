@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from keyturn import metrics
+from keyturn.actions.guard_fence import UnusableFence, guard_fence
 from keyturn.actions.guard_server_keys import (
     MissingServerKey,
     check_server_keys,
@@ -21,6 +22,7 @@ from keyturn.core.rate_limit import Limit
 from keyturn.server_key_file import make_server_key_file, read_server_keys
 from keyturn.settings import Settings
 from keyturn.storage.durable import sync_directory
+from keyturn.storage.fence_file import FenceFile
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import (
     Database,
@@ -51,11 +53,12 @@ async def open_service(
     Raises:
         UnusableInstallation
     """
-    with open_stores(settings, on_lost_commit) as (store, limits):
-        service = _service(settings, store, limits)
+    with open_stores(settings, on_lost_commit) as (store, limits, fence):
         try:
+            await guard_fence(store, fence)
+            service = _service(settings, store, limits)
             await register_server_keys(service)
-        except MissingServerKey as error:
+        except (MissingServerKey, UnusableFence) as error:
             raise UnusableInstallation(str(error)) from error
         yield service
 
@@ -80,8 +83,8 @@ def open_copy(
 @contextlib.contextmanager
 def open_stores(
     settings: Settings, on_lost_commit: Callable[[], None]
-) -> Iterator[tuple[Store, Store]]:
-    """The store of the credentials and that of the limits, their schemas up to date.
+) -> Iterator[tuple[Store, Store, FenceFile | None]]:
+    """The stores of the credentials and of the limits, their schemas up to date, and the fence.
 
     Raises:
         UnusableInstallation
@@ -94,10 +97,16 @@ def open_stores(
     except (UnusableDatabase, OSError) as error:
         raise UnusableInstallation(str(error)) from error
     with contextlib.ExitStack() as opened:
-        store, limits = (SqliteStore(database, on_lost_commit) for database in databases)
+        fence = FenceFile(settings.fence) if settings.fence else None
+        store, limits = (
+            SqliteStore(database, on_lost_commit, marks)
+            for database, marks in zip(databases, (fence, None), strict=True)
+        )
         opened.callback(limits.close)
+        if fence:
+            opened.callback(fence.close)
         opened.callback(store.close)
-        yield store, limits
+        yield store, limits, fence
 
 
 def _service(settings: Settings, store: Store, limits: Store) -> Service:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from keyturn.core.client_address import IPNetwork, parse_network
@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64, description="Processes that share the work.")
     data_dir: Path = Field(Path("keyturn-data"), description="Where everything is kept.")
     database: str = Field("", description="sqlite:///PATH; by default keyturn.db in the data dir.")
+    fence: Path | None = Field(
+        None, description="File, outside the data dir, that refuses an older state of the database."
+    )
     public_url: str = Field(
         "http://localhost:8787", description="How people reach the service: for links."
     )
@@ -99,6 +102,14 @@ class Settings(BaseSettings):
         if url and (path == url or not path or path == ":memory:"):
             raise ValueError("must be sqlite:///PATH, a file")
         return url
+
+    @field_validator("fence")
+    @classmethod
+    def _check_fence(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        folder = info.data.get("data_dir")
+        if path and folder and path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError("must be outside the data dir: what brings that back brings it back")
+        return path
 
     @field_validator("metrics_token")
     @classmethod

@@ -256,6 +256,7 @@ class FailingTransaction:
     def __init__(self, tx: Transaction, query: str) -> None:
         self._tx = tx
         self._query = query
+        self.fence = tx.fence
         self.one = tx.one
         self.all = tx.all
 

@@ -140,6 +140,7 @@ class Overtaken:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
+        self.fence = tx.fence
         self.one = tx.one
         self.all = tx.all
 

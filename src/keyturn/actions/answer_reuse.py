@@ -5,6 +5,7 @@ from keyturn.actions.revoke_agent import end_agent
 from keyturn.actions.service import Call, Service
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import SYSTEM, Action, Entry
+from keyturn.core.fence import agent_record
 from keyturn.core.reuse import consequence
 from keyturn.storage.store import Transaction
 
@@ -20,6 +21,7 @@ def answer_reuse(tx: Transaction, service: Service, entry: Entry) -> None:
         attempt = Attempt(Action.AGENT_REVOKED, SYSTEM)
     elif status == "quarantined":
         tx.execute("quarantine_agent", id=agent.id)
+        tx.fence(agent_record(agent.id, agent.generation, "quarantined"))
         attempt = Attempt(Action.AGENT_UPDATED, SYSTEM)
     else:
         return

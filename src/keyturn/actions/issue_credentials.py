@@ -7,6 +7,7 @@ from keyturn.actions.retire_credentials import Shown, retire_pair, retire_secret
 from keyturn.actions.service import Service
 from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential, Kind
+from keyturn.core.fence import agent_record
 from keyturn.core.keyed_hash import Mac
 from keyturn.storage.store import Transaction
 
@@ -84,6 +85,7 @@ def swap(
     )
     if changed == 1:
         retire_pair(tx, service, agent, shown)
+        tx.fence(agent_record(agent.id, agent.generation + 1, "active"))
     return changed == 1
 
 
@@ -98,3 +100,4 @@ def replace_secret(
         **secret_columns(service, secret),
     )
     retire_secret(tx, service, agent)
+    tx.fence(agent_record(agent.id, agent.generation + 1, agent.status))

@@ -9,6 +9,7 @@ from keyturn.actions.record_audit import Attempt, record
 from keyturn.actions.service import Call, Service
 from keyturn.core.agent import DAY, UNUSED_AGENT_LIFETIME, Agent
 from keyturn.core.audit_trail import SYSTEM, Action
+from keyturn.core.fence import end_record
 from keyturn.storage.store import Transaction
 
 ROWS_AT_ONCE = 500
@@ -80,6 +81,7 @@ async def remove_never_used_agents(service: Service) -> int:
         agents = tx.all(Agent, "agents_never_used", before=before, limit=ROWS_AT_ONCE)
         for agent in agents:
             tx.execute("delete_agent", id=agent.id)
+            tx.fence(end_record("agent", agent.id))
             attempt = Attempt(Action.AGENT_DELETED, SYSTEM)
             attempt.names(agent)
             record(tx, service, Call.local(), attempt, reason="never_used")

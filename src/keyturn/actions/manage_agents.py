@@ -13,6 +13,7 @@ from keyturn.core.agent import MAX_CREDITS, Agent, AgentStatus, OnReuse, clean_m
 from keyturn.core.audit_trail import Action
 from keyturn.core.credential import Credential, Kind
 from keyturn.core.errors import AgentIsRevoked, InsufficientCredits, InvalidRequest
+from keyturn.core.fence import agent_record, end_record
 from keyturn.storage.store import Transaction
 
 
@@ -91,6 +92,7 @@ async def delete_agent(service: Service, call: Call, principal: Principal, agent
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
             tx.execute("delete_agent", id=agent.id)
+            tx.fence(end_record("agent", agent.id))
             record(tx, service, call, attempt)
 
         await service.store.write(delete)
@@ -137,6 +139,7 @@ async def remove_rotation_secret(
         def remove(tx: Transaction) -> None:
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
+            tx.fence(agent_record(agent.id, agent.generation, agent.status))
             if agent.secret_mac is not None:
                 replace_secret(tx, service, agent, None)
                 record(tx, service, call, attempt, generation=agent.generation + 1)

@@ -13,6 +13,7 @@ from keyturn.core.audit_trail import COMMAND_LINE, Action
 from keyturn.core.credential import Credential, Kind
 from keyturn.core.developer import Developer, clean_email
 from keyturn.core.errors import BuiltInOwner, DeveloperNotFound, EmailTaken
+from keyturn.core.fence import end_record
 from keyturn.storage.store import Transaction
 
 FIRST_TOKEN = "first token"
@@ -85,6 +86,7 @@ async def disable_developer(
                 raise DeveloperNotFound
             if developer.id == BUILT_IN_OWNER:
                 raise BuiltInOwner
+            tx.fence(end_record("developer", developer.id))
             if tx.execute("disable_developer", id=developer.id):
                 attempt.developer_id = developer.id
                 record(tx, service, call, attempt)

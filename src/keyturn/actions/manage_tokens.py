@@ -12,6 +12,7 @@ from keyturn.core.audit_trail import COMMAND_LINE, Action
 from keyturn.core.credential import Credential, Kind
 from keyturn.core.developer import Developer
 from keyturn.core.errors import DeveloperNotFound, InvalidRequest, TokenNotFound
+from keyturn.core.fence import end_record
 from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
 
@@ -102,6 +103,7 @@ async def delete_token(
             if token is None or token.kind != kind or not principal.may_see(token.developer_id):
                 raise TokenNotFound
             tx.execute("delete_token", id=token.id)
+            tx.fence(end_record("token", token.id))
             attempt.developer_id = token.developer_id
             record(tx, service, call, attempt, tokenId=token.id, kind=kind.name.lower())
 

@@ -16,6 +16,7 @@ from keyturn.actions.take_attempt import take_attempt
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
 from keyturn.core.errors import TooManyReplays
+from keyturn.core.fence import agent_record
 from keyturn.core.keyed_hash import Mac
 from keyturn.core.recovery import SALT_LENGTH, Receipt, length_prefixed, seal, unseal
 from keyturn.core.rotation import ROTATION_ROWS, Facts, decide
@@ -121,6 +122,8 @@ async def replay(
         agent = tx.one(Agent, "agent_by_id", id=opened.agent_id)
         if agent is not None:
             attempt.names(agent)
+            # Another process may have committed it and not marked it yet.
+            tx.fence(agent_record(agent.id, agent.generation, agent.status))
         record(tx, service, call, attempt, generation=opened.generation)
         return opened
 

@@ -26,6 +26,7 @@ from keyturn.core.errors import (
     TooManyRegistrations,
     Unavailable,
 )
+from keyturn.core.fence import token_record
 from keyturn.core.recovery import REGISTRATION_LIFETIME, length_prefixed
 from keyturn.core.rotation import idempotency_key
 from keyturn.core.token import Token
@@ -115,8 +116,8 @@ async def _register(
     def register(tx: Transaction) -> Registered:
         if request is not None and request.find(tx):
             raise _Twin
-        if token and not tx.execute("spend_token", id=token.id, now=service.now()):
-            raise InvalidEnrolmentToken
+        if token:
+            _spend(tx, service, token)
         _add(tx, service, new, self_registered=True)
         if request is not None:
             request.keep(tx, new.agent_id, 1, _encode(new), REGISTRATION_LIFETIME)
@@ -192,6 +193,13 @@ def _enrolment(service: Service, text: str | None) -> Token | None:
     if mode == "enrolment" and token is None:
         raise InvalidEnrolmentToken(sent=False)
     return token
+
+
+def _spend(tx: Transaction, service: Service, token: Token) -> None:
+    uses = tx.one(int, "spend_token", id=token.id, now=service.now())
+    if uses is None:
+        raise InvalidEnrolmentToken
+    tx.fence(token_record(token.id, uses))
 
 
 def _new_agent(

@@ -12,6 +12,7 @@ from keyturn.actions.take_attempt import take_own_attempt
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
 from keyturn.core.errors import AgentActive, TooManyAttempts
+from keyturn.core.fence import agent_record
 from keyturn.core.rotation import REVOCATION_ROWS
 from keyturn.storage.store import Transaction
 
@@ -19,6 +20,8 @@ from keyturn.storage.store import Transaction
 def end_agent(tx: Transaction, agent: Agent) -> bool:
     """Revoke it, and the last answer with new credentials too; whether it was not revoked yet."""
     tx.execute("end_receipt", agent_id=agent.id, generation=agent.generation)
+    # Also where another process has revoked it and not marked it yet: this will be answered.
+    tx.fence(agent_record(agent.id, agent.generation, "revoked"))
     return tx.execute("revoke_agent", id=agent.id) == 1
 
 

@@ -1,13 +1,15 @@
 """`keyturn restore`."""
 
 import asyncio
+import contextlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from keyturn.actions.restore_store import record_restored
+from keyturn.actions.guard_fence import UnusableFence, fenced_marks
+from keyturn.actions.restore_store import restore_store
 from keyturn.cli.options import settings_options
 from keyturn.installation import (
     LOST_COMMIT_EXIT,
@@ -16,39 +18,58 @@ from keyturn.installation import (
     open_copy,
 )
 from keyturn.settings import Settings
+from keyturn.storage.fence_file import FenceFile
 from keyturn.storage.sqlite_backup import discard, put_in_place, stage, unused
 from keyturn.storage.sqlite_file import Database, UnusableDatabase, credentials_database
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--repair", is_flag=True, help="No FILE: retire again, in what is there.")
+@click.option("--abandon-fence", is_flag=True, help="Go on without a fence that is lost.")
 @settings_options()
-def restore(settings: Settings, file: Path) -> None:
+def restore(settings: Settings, file: Path | None, repair: bool, abandon_fence: bool) -> None:
     """Let a backup FILE be the database, while no server runs. What was there is kept."""
+    if repair == (file is not None):
+        raise click.ClickException("Name a backup FILE, or --repair what is there.")
     database = credentials_database(settings.database_path)
+    source = file or database.path
     try:
         make_data_dir(settings.data_dir)
         with unused(database) as make_sure:
-            staged = stage(file, database)
+            staged = stage(source, database)
             try:
-                _complete(settings, staged)
+                retired = _complete(settings, staged, abandon=abandon_fence)
                 make_sure()
-            except (UnusableDatabase, UnusableInstallation) as error:
+            except (UnusableDatabase, UnusableFence, UnusableInstallation) as error:
                 discard(staged)
-                text = str(error).replace(str(staged.path), str(file))
+                text = str(error).replace(str(staged.path), str(source))
                 raise click.ClickException(text) from None
             aside = _name_aside(database)
             put_in_place(staged, database, aside)
     except (UnusableDatabase, OSError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{database.path} is now what was in {file}.")
+    click.echo(f"{database.path} is now what was in {source}.")
+    if retired:
+        click.echo(f"Agents, tokens and developers that the fence retired again: {retired}.")
+    if abandon_fence and settings.fence:
+        click.echo(f"The next start makes a new fence: move {settings.fence} away if it is there.")
     if aside.exists():
         click.echo(f"What was there before is {aside}.")
 
 
-def _complete(settings: Settings, staged: Database) -> None:
-    with open_copy(settings, staged, lambda: os._exit(LOST_COMMIT_EXIT)) as service:
-        asyncio.run(record_restored(service))
+def _complete(settings: Settings, staged: Database, *, abandon: bool) -> int:
+    with (
+        open_copy(settings, staged, lambda: os._exit(LOST_COMMIT_EXIT)) as service,
+        contextlib.ExitStack() as closing,
+    ):
+        fenced = None
+        if not abandon:
+            fence = FenceFile(settings.fence) if settings.fence else None
+            if fence:
+                closing.callback(fence.close)
+            fenced = fenced_marks(service.store, fence)
+        return asyncio.run(restore_store(service, fenced, abandon=abandon))
 
 
 def _name_aside(database: Database) -> Path:

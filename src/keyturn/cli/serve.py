@@ -195,7 +195,7 @@ def _abandon(settings: Settings, key_id: str) -> None:
     if key_id in configured:
         raise click.ClickException(f"The server key {key_id!r} is not missing: it is configured.")
     try:
-        with open_stores(settings, lambda: os._exit(LOST_COMMIT_EXIT)) as (store, _):
+        with open_stores(settings, lambda: os._exit(LOST_COMMIT_EXIT)) as (store, *_):
             click.echo(
                 f"Giving up server key {key_id!r}: {dependents_of(store, key_id)} die with it."
             )

@@ -52,6 +52,7 @@ class Action(StrEnum):
     TOKEN_DELETED = "token.deleted"
     TOKEN_REFUSED = "token.refused"
     SERVER_KEY_ABANDONED = "server_key.abandoned"
+    CREDENTIAL_FENCED = "credential.fenced"
     STORE_RESTORED = "store.restored"
 
 

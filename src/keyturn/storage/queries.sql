@@ -29,6 +29,34 @@ SELECT count(*) FROM receipts WHERE server_key = :id
 -- name: count_charges_under_server_key
 SELECT count(*) FROM charges WHERE server_key = :id
 
+-- name: installation
+SELECT id, fenced FROM installation
+
+-- name: set_fenced
+UPDATE installation SET fenced = :fenced
+
+-- name: agents_to_fence
+SELECT id, generation, status FROM agents
+
+-- name: tokens_to_fence
+SELECT id, uses FROM tokens
+
+-- name: disabled_developers
+SELECT id FROM developers WHERE status = 'disabled'
+
+-- name: active_developers
+SELECT id FROM developers WHERE status = 'active'
+
+-- name: overtake_agent
+UPDATE agents SET
+    generation = :generation, key_mac = :key_mac, key_server_key = :key_server_key,
+    key_last4 = :key_last4, secret_mac = :secret_mac, secret_server_key = :secret_server_key,
+    key_created_at = :now
+WHERE id = :id
+
+-- name: overtake_token
+UPDATE tokens SET uses = min(coalesce(max_uses, :uses), :uses) WHERE id = :id
+
 -- name: add_agent
 INSERT INTO agents (
     id, developer_id, name, status, generation, key_mac, key_server_key, key_last4,
@@ -255,6 +283,7 @@ ORDER BY tokens.seq DESC LIMIT :limit
 -- name: spend_token
 UPDATE tokens SET uses = uses + 1, last_used_at = :now WHERE id = :id AND uses < max_uses AND expires_at > :now
     AND EXISTS (SELECT 1 FROM developers WHERE id = tokens.developer_id AND status = 'active')
+RETURNING uses
 
 -- name: token_is_live
 SELECT count(*) FROM tokens JOIN developers ON developers.id = tokens.developer_id

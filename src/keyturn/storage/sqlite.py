@@ -16,7 +16,9 @@ from typing import Any
 import apsw
 
 from keyturn.core.errors import Unavailable
+from keyturn.core.fence import DamagedFence, Record
 from keyturn.storage.checkpoints import Checkpoints
+from keyturn.storage.fence_file import FenceFile
 from keyturn.storage.group_commit import CommitFailed, Writer
 from keyturn.storage.queries import load
 from keyturn.storage.sqlite_file import (
@@ -40,9 +42,19 @@ WAL_PAGES_CAP = 16_000
 class SqliteTransaction:
     """Runs named statements on one connection."""
 
-    def __init__(self, connection: apsw.Connection, statements: dict[str, str]) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        statements: dict[str, str],
+        fenced: list[Record] | None = None,
+    ) -> None:
         self._connection = connection
         self._statements = statements
+        self._fenced = fenced
+
+    def fence(self, record: Record) -> None:
+        if self._fenced is not None:
+            self._fenced.append(record)
 
     def execute(self, query: str, /, **values: Any) -> int:
         with unavailable_on_failure:
@@ -66,7 +78,12 @@ class SqliteStore:
     process must then end, because a second fsync may report what the first one lost as kept.
     """
 
-    def __init__(self, database: Database, on_lost_commit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        on_lost_commit: Callable[[], None],
+        fence: FenceFile | None = None,
+    ) -> None:
         self._database = database
         self._statements = load(database.queries)
         self._reader = connect(database)
@@ -81,7 +98,7 @@ class SqliteStore:
         self._checkpoints = Checkpoints(database, on_lost_commit)
         self._writer = Writer(
             f"write-{database.path.stem}",
-            WriterConnection(database, self._statements, self._checkpoints),
+            WriterConnection(database, self._statements, self._checkpoints, fence),
             on_lost_commit,
         )
 
@@ -165,16 +182,26 @@ class WriterConnection:
     """The writer's connection; checkpoints are taken between its batches, not within them."""
 
     def __init__(
-        self, database: Database, statements: dict[str, str], checkpoints: Checkpoints
+        self,
+        database: Database,
+        statements: dict[str, str],
+        checkpoints: Checkpoints,
+        fence: FenceFile | None = None,
     ) -> None:
         self._connection = connect(database)
         self._connection.set_busy_handler(_wait_for_turn)
         self._connection.set_wal_hook(self._note_wal_pages)
-        self._transaction = SqliteTransaction(self._connection, statements)
+        self._fence = fence
+        self._fenced: list[Record] = []
+        self._fenced_before = 0
+        self._transaction = SqliteTransaction(
+            self._connection, statements, self._fenced if fence else None
+        )
         self._checkpoints = checkpoints
         self._wal_pages = 0
 
     def begin(self) -> Transaction:
+        self._fenced.clear()
         self._execute("BEGIN IMMEDIATE")
         return self._transaction
 
@@ -182,12 +209,14 @@ class WriterConnection:
         return self._connection.total_changes()
 
     def savepoint(self) -> None:
+        self._fenced_before = len(self._fenced)
         self._execute("SAVEPOINT change")
 
     def release(self) -> None:
         self._execute("RELEASE change")
 
     def rollback_to_savepoint(self) -> None:
+        del self._fenced[self._fenced_before :]
         self._execute("ROLLBACK TO change")
         self._execute("RELEASE change")
 
@@ -197,6 +226,8 @@ class WriterConnection:
         except apsw.Error as error:
             failure = CommitFailed if fsync_failed(error) else Unavailable
             raise failure(f"commit: {error}") from error
+        if self._fence and self._fenced:
+            self._mark(self._fence)
 
     def rollback(self) -> None:
         # SQLite has rolled back by itself after some errors.
@@ -212,6 +243,14 @@ class WriterConnection:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _mark(self, fence: FenceFile) -> None:
+        """Not before the commit: a mark of what a crash undoes would lock its agent out."""
+        try:
+            fence.append(self._fenced)
+        except (OSError, DamagedFence) as error:
+            # What is committed is not to be answered; the next start marks it.
+            raise CommitFailed(f"{fence.path}: {error}") from error
 
     def _restart_wal(self) -> None:
         # It waits for no reader: while it waited, it would keep every writer waiting.

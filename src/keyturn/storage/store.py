@@ -8,6 +8,8 @@ sees everything that was acknowledged before it began.
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from keyturn.core.fence import Record
+
 Shape = TypeVar("Shape")
 Result = TypeVar("Result")
 
@@ -17,6 +19,12 @@ class Transaction(Protocol):
 
     def execute(self, query: str, /, **values: Any) -> int:
         """Run a change; the number of rows that it changed."""
+
+    def fence(self, record: Record) -> None:
+        """Mark in the installation's fence, if it has one, what this change retires.
+
+        It is marked after the commit and before anybody is answered: a mark is never ahead.
+        """
 
     def one(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
         """The first row, or None."""

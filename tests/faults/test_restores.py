@@ -1,0 +1,15 @@
+"""A short sample of the campaign, with a fixed seed."""
+
+import pytest
+
+from .restores import run
+
+WAYS = ["a missing log", "an old dump", "a torn fence", "another installation's fence"]
+"""Those of which no other test is."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_restore_of_an_older_state_brings_back_no_retired_credential(way: str) -> None:
+    outcome = run(1, seed=1, ways=[way])
+    assert outcome.violations == []
+    assert outcome.points > 0
