@@ -121,7 +121,8 @@ def test_only_one_good_key_in_its_place_lets_a_visitor_pass(
     stage: Stage, agent: Agent, sent: tuple[str, ...]
 ) -> None:
     answer, seen = stage.send(request("GET", "/", *lines(sent, agent.key, forged("ak"))))
-    assert answer is None or answer.status in (400, 401, 431)
+    # 503: Keyturn hangs up on a head without end, and the proxy may see that before the answer.
+    assert answer is None or answer.status in (400, 401, 431, 503)
     assert seen == []
 
 
