@@ -7,11 +7,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import apsw
 import pytest
 
+from keyturn.storage.queries import load
 from keyturn.storage.sqlite_file import (
     Database,
     UnusableDatabase,
@@ -24,7 +26,7 @@ from keyturn.storage.sqlite_file import (
 from tests.storage.backends import DATABASES, Place
 from tests.storage.batches import PATIENCE, do
 
-NEWEST = {"keyturn.db": 5, "limits.db": 2}
+NEWEST = {"keyturn.db": 6, "limits.db": 2}
 """The schemas that this version writes."""
 
 
@@ -244,6 +246,21 @@ def test_migrations_are_applied_in_their_order_each_once(migrations: Path, tmp_p
     assert prepare(described) == prepare(described) == 3
     with contextlib.closing(connect(described)) as connection:
         assert connection.execute("SELECT x FROM first").get == "moved"
+
+
+def test_a_charge_of_before_it_named_its_server_key_is_known_still(tmp_path: Path) -> None:
+    today = credentials_database(tmp_path / "a.db")
+    (tmp_path / "before").mkdir()
+    shipped = files("keyturn.storage.migrations").joinpath(today.migrations)
+    for script in sorted(shipped.iterdir(), key=lambda script: script.name)[:4]:
+        (tmp_path / "before" / script.name).write_text(script.read_text())
+    assert prepare(replace(today, migrations=str(tmp_path / "before"))) == 4
+    with plain(today.path) as connection:
+        connection.execute("INSERT INTO charges VALUES (x'01', 'an agent', 5, 1000)")
+    assert prepare(today) == NEWEST["keyturn.db"]
+    with contextlib.closing(connect(today)) as connection:
+        query = load(today.queries)["charge_by_mac"]
+        assert connection.execute(query, {"mac": b"\x01", "now": 999}).get == ("an agent", 5)
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself_nor_of_those_before_it(
