@@ -25,6 +25,7 @@ from keyturn.wire import FORWARD_AUTH
 MAX_HEAD = 32 * 1024
 HEAD_SECONDS = 15.0
 WATCH_SECONDS = 5.0
+HANGING_UP_SECONDS = 2.0
 TAKING_SECONDS = 30.0
 """How long an answer may wait for a client that reads nothing of it."""
 # A whole request line without any of the methods that HTTP itself defines.
@@ -33,7 +34,7 @@ _UNKNOWN_METHOD = re.compile(
     rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+ (/[!-~]*) HTTP/1\.1\r\n"
 )
 _FORWARD_AUTH = FORWARD_AUTH.encode()
-_CHECKED = re.compile(rb"(?:[a-z]+://[^/]*)?" + _FORWARD_AUTH, re.IGNORECASE)
+_CHECKED = re.compile(rb"(?:[A-Za-z]+://[^/]*)?" + _FORWARD_AUTH)
 _WHY = "must be HTTP/1.1 with a known method"
 _UPGRADING = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
@@ -59,6 +60,7 @@ class HttpProtocol(HttpToolsProtocol):
     _refused: bytes | None = None
     """What is not HTTP, and waits until what came before it is answered."""
     _has_said_last = False
+    _hung_up = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,6 +79,8 @@ class HttpProtocol(HttpToolsProtocol):
         return self._is_answering() and not self.cycle.more_body
 
     def data_received(self, data: bytes) -> None:
+        if self._hung_up:
+            return
         self._unset_keepalive_if_required()
         rest: bytes | None = data
         while rest is not None:
@@ -86,7 +90,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse this; what is left to parse, where the parser stopped at an offer to upgrade."""
         try:
             self.parser.feed_data(data)
-            self._bound(len(data))
+            self._bound(data)
         except httptools.HttpParserUpgrade as upgrade:
             # RFC 9110, section 7.8: a server may ignore the offer. The parser can't, and stops
             # before the body, so it is given the request again without the offer.
@@ -125,14 +129,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # As `super` has it, and short: there are many of them.
         self._count(len(name) + len(value))
         # A trailer is no header (RFC 9110, section 6.5.1): a proxy has checked the headers alone.
         if self._in_head:
-            name = name.lower()
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
-            self.headers.append((name, value))
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._due = None
@@ -164,7 +164,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.pipeline or self._is_answering():
+        if self.pipeline or self._is_answering() or self.transport.is_closing():
             return
         if self._refused is not None:
             self._refuse(self._refused)
@@ -182,7 +182,7 @@ class HttpProtocol(HttpToolsProtocol):
         """
         if self._refused is None and not (self._in_head or self._is_answering()):
             # It is the rest of a request that has its answer.
-            self.transport.close()
+            self._hang_up()
             return
         if self.pipeline and self.cycle.more_body:
             # The broken one has not been begun; those before it are answered first.
@@ -209,7 +209,19 @@ class HttpProtocol(HttpToolsProtocol):
         head = "".join([*lines, "\r\n"])
         status = STATUS_LINE[refused.status]
         self.transport.write(status + head.encode("ascii") + refused.body)
-        self.transport.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Say the last word, and close when the client has heard it (RFC 9112, section 9.6).
+
+        To close with bytes unread would reset the connection, and the answer might be lost.
+        """
+        self._hung_up = True
+        if self._is_answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write_eof()
+        self._end_at(self.loop.time() + HANGING_UP_SECONDS)
 
     def _give_as_trace(self, target: bytes, rest: bytes) -> None:
         """Let the application answer a method that the parser doesn't know, and close.
@@ -233,10 +245,10 @@ class HttpProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
-    def _bound(self, size: int) -> None:
+    def _bound(self, data: bytes) -> None:
         """Refuse what the parser only collects: it keeps a header until that is complete."""
         parsed, self._parsed = self._parsed, False
-        self._withheld = 0 if parsed else self._withheld + size
+        self._withheld = 0 if parsed else self._withheld + len(data)
         if self._withheld > MAX_HEAD:
             raise UnacceptableHead
 

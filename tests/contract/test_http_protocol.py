@@ -175,3 +175,29 @@ def test_a_body_that_breaks_after_its_answer_gets_no_second_one(service: Service
         connection.send(b"zz\r\n")
         assert connection.rest() == b""
     assert first is not None and first.status == 401
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/forward-auth", 401), ("/healthz", 400)])
+def test_a_client_may_send_all_of_a_head_that_is_refused_before_its_end(
+    service: Service, path: str, status: int
+) -> None:
+    endless = f"GET {path} HTTP/1.1\r\nA: ".encode() + b"x" * 16_000_000
+    with connected(service) as connection:
+        # A proxy that can't send all of it takes that for a fault, whatever was answered.
+        connection.socket.sendall(endless)
+        answer = connection.answer()
+    assert answer is not None and answer.status == status
+
+
+def test_what_follows_a_refusal_is_not_read(service: Service) -> None:
+    name = unique("smuggled")
+    registration = request(
+        "POST", "/v1/auth/agent-register", body=json.dumps({"name": name}).encode()
+    )
+    with connected(service) as connection:
+        connection.send(b"GET /healthz HTTP/1.1\r\nA B: c\r\n\r\n")
+        refused = connection.answer()
+        connection.send(registration)
+        assert connection.rest() == b""
+    assert refused is not None and refused.status == 400
+    assert service.listed("/v1/agents", service.operator, q=name) == []

@@ -121,8 +121,7 @@ def test_only_one_good_key_in_its_place_lets_a_visitor_pass(
     stage: Stage, agent: Agent, sent: tuple[str, ...]
 ) -> None:
     answer, seen = stage.send(request("GET", "/", *lines(sent, agent.key, forged("ak"))))
-    # 503: Keyturn hangs up on a head without end, and the proxy may see that before the answer.
-    assert answer is None or answer.status in (400, 401, 431, 503)
+    assert answer is None or answer.status in (400, 401, 431)
     assert seen == []
 
 
@@ -155,8 +154,7 @@ def test_keyturns_answer_itself_is_not_to_be_had(stage: Stage, agent: Agent, tar
 def test_a_huge_header_beside_a_good_key_does_not_pass(stage: Stage, agent: Agent) -> None:
     sent = request("GET", "/", f"Authorization: Bearer {agent.key}", "X-Huge: " + "x" * 100_000)
     answer, seen = stage.send(sent)
-    # 503 where Keyturn hangs up before the proxy has sent it all.
-    assert answer is not None and answer.status in (400, 401, 503)
+    assert answer is not None and answer.status in (400, 401)
     assert seen == []
     assert stage.call(agent.key)[0].status_code == 200
 
