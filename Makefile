@@ -9,7 +9,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && { command -v "$$name"; break; }; done || true
 
-.PHONY: help run test programs check lint bench faults lock clean
+.PHONY: help run test postgres programs check lint bench faults lock clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port
 test: programs check  ## Every check and every test
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
+postgres: programs .venv/.dev  ## The contract's tests, with every service on PostgreSQL
+	KEYTURN_TEST_STORE=postgres $(BIN)/pytest -n 3 --dist worksteal tests/contract $(ARGS)
+
 check: lint  ## Lint, and the fast tests with every branch of the core covered
 	$(BIN)/coverage run -m pytest --quiet tests/core tests/storage
 	$(BIN)/coverage report
@@ -29,6 +32,7 @@ check: lint  ## Lint, and the fast tests with every branch of the core covered
 programs:
 	@missing=; for name in caddy curl nginx strace wrk; do \
 	  PATH="$$PATH:/usr/sbin" command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get -qq update; for name in $$missing; do apt-get -qq -y install "$$name"; done || true; fi
 
@@ -47,10 +51,12 @@ faults: .venv/.dev  ## Break things on purpose: crashes, power cuts, full disks,
 lock:  ## Resolve requirements/ again (newest versions: make lock ARGS=--upgrade)
 	tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	"$$($(FIND_PYTHON))" -m venv "$$tools" && "$$tools/bin/pip" install --quiet uv && \
-	for pair in build:server dev:dev; do \
+	for file in server:build postgres:build dev:dev; do \
+	  extras='--extra server --extra postgres'; \
+	  test "$$file" != server:build || extras='--extra server'; \
 	  "$$tools/bin/uv" pip compile -q --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --extra server --group "$${pair%:*}" $(ARGS) \
-	    pyproject.toml -o "requirements/$${pair#*:}.txt" || exit 1; \
+	    --no-header --no-annotate $$extras --group "$${file#*:}" $(ARGS) \
+	    pyproject.toml -o "requirements/$${file%:*}.txt" || exit 1; \
 	done
 
 clean:  ## Remove what the other targets made; data directories stay

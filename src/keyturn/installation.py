@@ -4,7 +4,10 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -26,12 +29,11 @@ from keyturn.storage.fence_file import FenceFile
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import (
     Database,
-    UnusableDatabase,
     credentials_database,
     limits_database,
     prepare,
 )
-from keyturn.storage.store import Store
+from keyturn.storage.store import Store, UnusableDatabase
 
 _log = structlog.get_logger()
 
@@ -63,6 +65,23 @@ async def open_service(
         yield service
 
 
+class ClosableStore(Store, Protocol):
+    """A store, until it is closed."""
+
+    def close(self) -> None:
+        """Finish what waits and close every connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One database of an installation: how people name it, and how it is made and opened."""
+
+    name: str
+    prepare: Callable[[], int]
+    """Brings the schema up to date; its version. Raises `UnusableDatabase`."""
+    open: Callable[[Callable[[], None], FenceFile | None], ClosableStore]
+
+
 @contextlib.contextmanager
 def open_copy(
     settings: Settings, copy: Database, on_lost_commit: Callable[[], None]
@@ -89,18 +108,12 @@ def open_stores(
     Raises:
         UnusableInstallation
     """
-    databases = credentials_database(settings.database_path), limits_database(settings.limits_path)
-    try:
-        make_data_dir(settings.data_dir)
-        for database in databases:
-            prepare(database)
-    except (UnusableDatabase, OSError) as error:
-        raise UnusableInstallation(str(error)) from error
+    databases = prepared_databases(settings)
     with contextlib.ExitStack() as opened:
         fence = FenceFile(settings.fence) if settings.fence else None
         store, limits = (
-            SqliteStore(database, on_lost_commit, marks)
-            for database, marks in zip(databases, (fence, None), strict=True)
+            database.open(on_lost_commit, marks)
+            for (database, _), marks in zip(databases, (fence, None), strict=True)
         )
         opened.callback(limits.close)
         if fence:
@@ -119,6 +132,75 @@ def _service(settings: Settings, store: Store, limits: Store) -> Service:
         random_bytes=os.urandom,
         report_reuse=_report_reuse,
     )
+
+
+def prepared_databases(settings: Settings) -> list[tuple[Kept, int]]:
+    """The databases of the credentials and of the limits, each with its schema, up to date.
+
+    Raises:
+        UnusableInstallation
+    """
+    try:
+        make_data_dir(settings.data_dir)
+        databases = _on_postgres(settings) if settings.postgres_url else _in_files(settings)
+        return [(database, database.prepare()) for database in databases]
+    except (UnusableDatabase, OSError) as error:
+        raise UnusableInstallation(str(error)) from error
+
+
+def database_file(settings: Settings) -> Database:
+    """The file of the credentials and the trail.
+
+    Raises:
+        UnusableInstallation: they are on PostgreSQL.
+    """
+    if settings.postgres_url:
+        raise UnusableInstallation(
+            "This is for a database in a file: PostgreSQL has tools of its own, such as pg_dump."
+        )
+    return credentials_database(settings.database_path)
+
+
+def _in_files(settings: Settings) -> list[Kept]:
+    return [
+        Kept(str(file.path), partial(prepare, file), partial(SqliteStore, file))
+        for file in (
+            credentials_database(settings.database_path),
+            limits_database(settings.limits_path),
+        )
+    ]
+
+
+def _on_postgres(settings: Settings) -> list[Kept]:
+    url = settings.postgres_url or ""
+    if settings.fence:
+        raise UnusableDatabase("KEYTURN_FENCE guards a database in a file, not one on PostgreSQL.")
+    try:
+        # Of an extra of its own, which an installation on SQLite need not have.
+        from keyturn.storage import postgres, postgres_server  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        raise UnusableDatabase(
+            "A database on PostgreSQL needs its driver: install 'keyturn[server,postgres]'."
+        ) from error
+
+    def opened(
+        database: postgres_server.Database, on_lost_commit: Callable[[], None], _fence: object
+    ) -> ClosableStore:
+        return postgres.PostgresStore(database, on_lost_commit)
+
+    return [
+        Kept(
+            f"PostgreSQL, {database.name}",
+            partial(postgres_server.prepare, database),
+            partial(opened, database),
+        )
+        for database in (
+            postgres_server.credentials_database(url),
+            postgres_server.limits_database(url),
+        )
+    ]
 
 
 def make_data_dir(folder: Path) -> None:

@@ -11,6 +11,7 @@ from keyturn.core.credential import MAX_PREFIX, PREFIX
 from keyturn.core.rotation import bearer_token
 
 DATABASE = "keyturn.db"
+POSTGRES = "postgresql://"
 MIN_TOKEN = 16
 MAX_QUOTA = 1_000_000_000
 ENVIRONMENT_ONLY = frozenset({"server_key", "metrics_token"})
@@ -32,7 +33,11 @@ class Settings(BaseSettings):
     port: int = Field(8787, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Processes that share the work.")
     data_dir: Path = Field(Path("keyturn-data"), description="Where everything is kept.")
-    database: str = Field("", description="sqlite:///PATH; by default keyturn.db in the data dir.")
+    database: str = Field(
+        "",
+        description="sqlite:///PATH or postgresql://…; by default keyturn.db in the data dir.",
+        repr=False,  # It may have a password in it.
+    )
     fence: Path | None = Field(
         None, description="File, outside the data dir, that refuses an older state of the database."
     )
@@ -99,8 +104,10 @@ class Settings(BaseSettings):
     @classmethod
     def _check_database(cls, url: str) -> str:
         path = url.removeprefix("sqlite:///")
-        if url and (path == url or not path or path == ":memory:"):
-            raise ValueError("must be sqlite:///PATH, a file")
+        if not url or url.startswith(POSTGRES):
+            return url
+        if path == url or not path or path == ":memory:":
+            raise ValueError("must be sqlite:///PATH, a file, or postgresql://…")
         return url
 
     @field_validator("fence")
@@ -120,8 +127,13 @@ class Settings(BaseSettings):
         return token
 
     @property
+    def postgres_url(self) -> str | None:
+        """Where the databases are, unless they are files."""
+        return self.database if self.database.startswith(POSTGRES) else None
+
+    @property
     def database_path(self) -> Path:
-        """The file of the credentials and the trail."""
+        """The file of the credentials and the trail, where it is one."""
         path = self.database.removeprefix("sqlite:///")
         return Path(path) if path else self.data_dir / DATABASE
 

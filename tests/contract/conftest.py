@@ -4,18 +4,56 @@
 must have default settings except that it trusts this machine and 10.0.0.0/8 as proxies
 (`KEYTURN_TRUSTED_PROXIES`): each test then comes from an address of its own. What is about other
 settings, or about stopping and starting, always starts a server.
+
+Some modules, `ON_BOTH`, ask one service on SQLite and then one on PostgreSQL. With
+`KEYTURN_TEST_STORE=postgres` every service of every test is on PostgreSQL, but for tests that
+are about SQLite's files (marked `sqlite_files`), which are left out.
 """
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.postgres import Cluster
 
 from .client import HTTP, Agent, Developer, Service, unique
 
 PROXIES = "127.0.0.1/32,10.0.0.0/8"
+ALL_ON_POSTGRES = os.environ.get("KEYTURN_TEST_STORE") == "postgres"
+ON_BOTH = {
+    "test_agent_changes",
+    "test_audit",
+    "test_check_rotation",
+    "test_developer_agents",
+    "test_developers",
+    "test_forward_auth",
+    "test_keys_verify",
+    "test_keys_verify_credits",
+    "test_lists",
+    "test_names",
+    "test_recovery",
+    "test_rotation",
+    "test_rotation_limit",
+    "test_rotation_table",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Say on which stores a test runs."""
+    if "service" in metafunc.fixturenames and not os.environ.get("KEYTURN_TEST_URL"):
+        both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH
+        stores = ["postgres"] if ALL_ON_POSTGRES else ["sqlite", "postgres"] if both else ["sqlite"]
+        metafunc.parametrize("service", stores, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is about SQLite's files where there are none."""
+    if ALL_ON_POSTGRES:
+        items[:] = [item for item in items if not item.get_closest_marker("sqlite_files")]
 
 
 def service_of(server: Server, *, proxied: bool = True) -> Service:
@@ -31,13 +69,32 @@ def _connections() -> Iterator[None]:
     HTTP.close()
 
 
+@pytest.fixture(scope="session", autouse=ALL_ON_POSTGRES)
+def _all_on_postgres(postgres: Cluster) -> Iterator[None]:
+    """Give every server that is started the database of its data directory."""
+    urls: dict[Path, str] = {}
+    make = Server.__init__
+
+    def make_on_postgres(server: Server, data_dir: Path, **settings: Any) -> None:
+        if data_dir not in urls:
+            urls[data_dir] = postgres.new_database()
+        make(server, data_dir, **{"database": urls[data_dir], **settings})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Server, "__init__", make_on_postgres)
+        yield
+
+
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """A service with default settings behind a trusted proxy."""
     if url := os.environ.get("KEYTURN_TEST_URL"):
         yield Service(url.rstrip("/"), os.environ["KEYTURN_TEST_OPERATOR_TOKEN"])
         return
-    with running_server(trusted_proxies=PROXIES) as server:
+    settings: dict[str, Any] = {"trusted_proxies": PROXIES}
+    if request.param == "postgres":
+        settings["database"] = request.getfixturevalue("postgres").new_database()
+    with running_server(**settings) as server:
         yield service_of(server)
 
 

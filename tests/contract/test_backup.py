@@ -13,6 +13,8 @@ from keyturn.testing import Server
 from .client import Service, after_rotation
 from .conftest import service_of
 
+pytestmark = pytest.mark.sqlite_files
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:

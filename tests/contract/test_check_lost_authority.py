@@ -19,6 +19,8 @@ REVOKED = "UPDATE agents SET status = 'revoked' WHERE id = ?"
 DISABLED = "UPDATE developers SET status = 'disabled' WHERE id = ?"
 NO_TOKENS = "DELETE FROM tokens WHERE developer_id = ? AND kind = 'sv'"
 
+pytestmark = pytest.mark.sqlite_files
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:

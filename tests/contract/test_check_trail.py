@@ -74,6 +74,7 @@ def test_a_retired_key_at_a_check_is_reuse(
     assert agent.key not in str(entry)
 
 
+@pytest.mark.sqlite_files
 @pytest.mark.parametrize("by", ["agent", "developer"])
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_minute_later_it_is_a_warning_and_never_more(
@@ -122,6 +123,7 @@ def test_checks_that_find_nothing_wrong_leave_no_entry(watched: Service, token: 
     ]
 
 
+@pytest.mark.sqlite_files
 def test_a_quarantined_agents_key_is_good(server: Server, watched: Service, token: str) -> None:
     agent = watched.register()
     connection = apsw.Connection(str(server.data_dir / "keyturn.db"))

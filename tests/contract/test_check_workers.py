@@ -142,6 +142,7 @@ def _locked(path: Path) -> Iterator[None]:
         connection.close()
 
 
+@pytest.mark.sqlite_files
 def test_a_locked_database_checks_and_takes_no_credits(
     server: Server, cluster: Service, token: str
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_locked_database_checks_and_takes_no_credits(
     assert cluster.verify(token, agent.key, 5).json()["creditBalance"] == 95
 
 
+@pytest.mark.sqlite_files
 def test_a_locked_limiter_prevents_no_check(server: Server, cluster: Service, token: str) -> None:
     agent = cluster.register()
     with _locked(server.data_dir / "limits.db"):

@@ -24,6 +24,7 @@ def fresh(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.mark.sqlite_files
 def test_the_first_start_makes_a_private_server_key(fresh: Server) -> None:
     fresh.start()
     files = {path.name: path for path in fresh.data_dir.iterdir()}
@@ -35,6 +36,7 @@ def test_the_first_start_makes_a_private_server_key(fresh: Server) -> None:
     assert files["server-key"].read_text() == before
 
 
+@pytest.mark.sqlite_files
 def test_databases_in_one_directory_do_not_share_their_limits(fresh: Server) -> None:
     databases = {
         "keyturn.db": "limits.db",
@@ -105,6 +107,7 @@ def _busy(path: Path) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.sqlite_files
 @pytest.mark.parametrize("name", ["keyturn.db", "limits.db"])
 def test_a_database_that_is_busy_for_a_moment_is_waited_for(fresh: Server, name: str) -> None:
     fresh.run("migrate").check_returncode()

@@ -4,6 +4,7 @@ import threading
 
 import apsw
 import httpx
+import pytest
 
 from keyturn.testing import running_server
 
@@ -11,6 +12,7 @@ from .client import assert_problem
 from .conftest import PROXIES, service_of
 
 
+@pytest.mark.sqlite_files
 def test_a_change_that_waited_is_refused_when_its_developer_was_disabled_meanwhile() -> None:
     with running_server(trusted_proxies=PROXIES) as server:
         service = service_of(server)

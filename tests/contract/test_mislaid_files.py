@@ -45,6 +45,7 @@ def test_a_command_without_the_servers_key_makes_none_of_its_own() -> None:
         server.restart()
 
 
+@pytest.mark.sqlite_files
 def test_a_database_that_was_moved_away_is_noticed_and_not_made_anew() -> None:
     with running_server() as server:
         service = Service(server.url, "", proxied=False)
@@ -59,6 +60,7 @@ def test_a_database_that_was_moved_away_is_noticed_and_not_made_anew() -> None:
         assert service.whoami(agent.key).status_code == 200
 
 
+@pytest.mark.sqlite_files
 def test_the_two_databases_are_not_taken_for_each_other() -> None:
     with running_server() as server:
         _stopped(server)

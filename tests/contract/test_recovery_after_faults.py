@@ -117,6 +117,7 @@ def _metric(service: Service, name: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
+@pytest.mark.sqlite_files
 def test_a_thiefs_reuse_is_an_error_in_the_log_and_a_metric(
     server: Server, mortal: Service
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_thiefs_reuse_is_an_error_in_the_log_and_a_metric(
     assert (agent.key[11:] in server.log_path.read_text()) is False
 
 
+@pytest.mark.sqlite_files
 @pytest.mark.parametrize(
     ("choice", "status"), [("quarantine", "quarantined"), ("revoke", "revoked")]
 )

@@ -155,6 +155,7 @@ def test_abandoning_another_key_does_not_help(server: Server) -> None:
     assert _refused_start(server, NEW, "--abandon-key", "2025-older")
 
 
+@pytest.mark.sqlite_files
 def test_the_database_holds_neither_keys_nor_credentials(server: Server) -> None:
     service: Service = service_of(server)
     agent = service.register()

@@ -15,6 +15,8 @@ from keyturn.testing import Server, running_server
 
 from .conftest import service_of
 
+pytestmark = pytest.mark.sqlite_files
+
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:

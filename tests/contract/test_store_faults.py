@@ -15,6 +15,8 @@ from keyturn.testing import Server, running_server
 from .client import Service, after_rotation, assert_problem, forged, ipv4
 from .conftest import PROXIES, service_of
 
+pytestmark = pytest.mark.sqlite_files
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:

@@ -16,7 +16,8 @@ import apsw
 
 from keyturn.core.errors import Unavailable
 from keyturn.storage.sqlite import SqliteStore
-from keyturn.storage.sqlite_file import UnusableDatabase, credentials_database, prepare
+from keyturn.storage.sqlite_file import credentials_database, prepare
+from keyturn.storage.store import UnusableDatabase
 
 from .disk import Acknowledged, Image, Sync, lay_out, power_cuts
 from .outcome import Outcome

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 import apsw
+import psycopg
 import pytest
 
 from keyturn.core.agent import BUILT_IN_OWNER, Agent
 from keyturn.core.audit_trail import Tally
+from keyturn.storage import postgres_server
+from keyturn.storage.postgres import PostgresStore
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import Database, credentials_database, limits_database, prepare
 from keyturn.storage.store import Store, Transaction
@@ -119,7 +122,43 @@ class Sqlite:
         patch.setattr("keyturn.storage.sqlite.WRITE_BUSY_MILLISECONDS", 20)
 
 
-BACKENDS: dict[str, Backend] = {"sqlite": Sqlite()}
+POSTGRES_DATABASES: dict[str, Callable[[str], postgres_server.Database]] = {
+    "keyturn.db": postgres_server.credentials_database,
+    "limits.db": postgres_server.limits_database,
+}
+
+
+class Postgres:
+    """The folder has the URL in it, so that other processes find the database too."""
+
+    def place(self, folder: Path, url: str) -> None:
+        """Let the stores of this folder be in the database that the URL names."""
+        (folder / "url").write_text(url)
+
+    def describe(self, folder: Path, database: str) -> postgres_server.Database:
+        return POSTGRES_DATABASES[database]((folder / "url").read_text())
+
+    def open(
+        self, folder: Path, database: str, on_lost_commit: Callable[[], None]
+    ) -> ClosableStore:
+        described = self.describe(folder, database)
+        postgres_server.prepare(described)
+        return PostgresStore(described, on_lost_commit)
+
+    @contextlib.contextmanager
+    def lock(self, folder: Path, database: str) -> Iterator[None]:
+        described = self.describe(folder, database)
+        with contextlib.closing(psycopg.connect(described.url)) as other:
+            named = postgres_server.statements(described)
+            other.execute(named["take_turn"], {"name": described.name})
+            yield
+            other.rollback()
+
+    def hurry(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr("keyturn.storage.postgres.TURN_MILLISECONDS", 20)
+
+
+BACKENDS: dict[str, Backend] = {"sqlite": Sqlite(), "postgres": Postgres()}
 
 
 @dataclass(frozen=True)

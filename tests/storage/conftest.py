@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.backends import BACKENDS, DATABASES, ClosableStore, Place
+from tests.storage.backends import BACKENDS, DATABASES, ClosableStore, Place, Postgres
 
 PROCESSES = 3
 
@@ -18,9 +18,19 @@ def database(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(params=BACKENDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What every store promises is asked of all of them; other modules are about one."""
+    if "place" in metafunc.fixturenames and not hasattr(metafunc.module, "place"):
+        conforming = metafunc.module.__name__.rpartition(".")[2].startswith("test_conformance")
+        metafunc.parametrize("place", BACKENDS if conforming else ["sqlite"], indirect=True)
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Place:
     """Where a store keeps its data."""
+    backend = BACKENDS[request.param]
+    if isinstance(backend, Postgres):
+        backend.place(tmp_path, request.getfixturevalue("postgres").new_database())
     return Place(request.param, database, tmp_path)
 
 

@@ -16,13 +16,13 @@ import pytest
 from keyturn.storage.queries import load
 from keyturn.storage.sqlite_file import (
     Database,
-    UnusableDatabase,
     affected_by_wal_reset,
     connect,
     credentials_database,
     limits_database,
     prepare,
 )
+from keyturn.storage.store import UnusableDatabase
 from tests.storage.backends import DATABASES, Place
 from tests.storage.batches import PATIENCE, do
 

@@ -14,13 +14,15 @@ from keyturn.cli.options import settings_options
 from keyturn.installation import (
     LOST_COMMIT_EXIT,
     UnusableInstallation,
+    database_file,
     make_data_dir,
     open_copy,
 )
 from keyturn.settings import Settings
 from keyturn.storage.fence_file import FenceFile
 from keyturn.storage.sqlite_backup import discard, put_in_place, stage, unused
-from keyturn.storage.sqlite_file import Database, UnusableDatabase, credentials_database
+from keyturn.storage.sqlite_file import Database
+from keyturn.storage.store import UnusableDatabase
 
 
 @click.command()
@@ -32,9 +34,9 @@ def restore(settings: Settings, file: Path | None, repair: bool, abandon_fence: 
     """Let a backup FILE be the database, while no server runs. What was there is kept."""
     if repair == (file is not None):
         raise click.ClickException("Name a backup FILE, or --repair what is there.")
-    database = credentials_database(settings.database_path)
-    source = file or database.path
     try:
+        database = database_file(settings)
+        source = file or database.path
         make_data_dir(settings.data_dir)
         with unused(database) as make_sure:
             staged = stage(source, database)
@@ -47,7 +49,7 @@ def restore(settings: Settings, file: Path | None, repair: bool, abandon_fence: 
                 raise click.ClickException(text) from None
             aside = _name_aside(database)
             put_in_place(staged, database, aside)
-    except (UnusableDatabase, OSError) as error:
+    except (UnusableDatabase, UnusableInstallation, OSError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{database.path} is now what was in {source}.")
     if retired:

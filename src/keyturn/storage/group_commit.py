@@ -8,7 +8,9 @@ run again with a savepoint around each change. Savepoints always would cost a th
 import asyncio
 import contextlib
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,14 +20,20 @@ from keyturn.storage.store import Transaction
 
 BATCH = 64
 MAX_WAITING = 1024
+CONFLICT_TRIES = 8
+CONFLICT_PAUSE = 0.005
 
 
 class CommitFailed(Exception):
     """An fsync failed: nobody knows what is on the disk."""
 
 
+class Conflict(Unavailable):
+    """Another process was in the way: nothing was kept, and the batch may be run again."""
+
+
 class Connection(Protocol):
-    """What the writer needs of a database. Each method may raise `Unavailable`."""
+    """What the writer needs of a database. Each method may raise `Unavailable`, or `Conflict`."""
 
     def begin(self) -> Transaction:
         """Open a write transaction."""
@@ -137,15 +145,27 @@ class Writer:
 
     def _commit(self, jobs: list[Job]) -> None:
         try:
-            if not self._run_together(jobs):
-                self._connection.rollback()
-                self._run_apart(jobs)
-            self._connection.commit()
+            self._run_and_commit(jobs)
         except Unavailable as error:
-            self._connection.rollback()
             for job in jobs:
                 # A refusal too: it may rest on what another job had changed, and is undone.
                 job.error = error
+
+    def _run_and_commit(self, jobs: list[Job]) -> None:
+        for tries_left in reversed(range(CONFLICT_TRIES)):
+            try:
+                if not self._run_together(jobs):
+                    self._connection.rollback()
+                    self._run_apart(jobs)
+                self._connection.commit()
+            except Unavailable as error:
+                self._connection.rollback()
+                if not isinstance(error, Conflict) or not tries_left:
+                    raise
+                # Those who were in each other's way come back at different times.
+                time.sleep(random.uniform(0, CONFLICT_PAUSE * (CONFLICT_TRIES - tries_left)))  # noqa: S311
+            else:
+                return
 
     def _run_together(self, jobs: list[Job]) -> bool:
         """Run the jobs; False where one has failed and left something to undo."""
@@ -153,7 +173,7 @@ class Writer:
         for job in jobs:
             before = self._connection.changes()
             try:
-                job.result = job.work(transaction)
+                job.result, job.error = job.work(transaction), None
             except Unavailable:
                 raise
             except Exception as error:  # Anything else is this job's own affair, a defect included.

@@ -1,10 +1,10 @@
--- Every statement on limits.db. Values are :named.
+-- Every statement on the limits. Values are :named. For PostgreSQL see `queries.sql`.
 
 -- name: counted_attempts
 SELECT count(*), min(at) FROM (
     SELECT at FROM attempts WHERE bucket = :bucket AND at > :after AND at <= :now
     ORDER BY at DESC LIMIT :quota
-)
+) AS counted
 
 -- name: add_attempt
 INSERT INTO attempts (bucket, at, expires_at) VALUES (:bucket, :now, :expires_at)

@@ -1,4 +1,5 @@
--- Every statement on keyturn.db. The columns of `SELECT *` are the fields of the record read.
+-- Every statement on the credentials. The columns of `SELECT *` are the fields of the record read.
+-- PostgreSQL takes them too, but for those that `postgres.sql` has in its words.
 
 -- name: server_keys
 SELECT id, verifier, abandoned FROM server_keys ORDER BY created_at
@@ -144,7 +145,7 @@ SELECT EXISTS (
 
 -- name: forget_retired_before
 DELETE FROM retired WHERE seq IN (
-    SELECT seq FROM (SELECT seq, retired_at FROM retired ORDER BY seq LIMIT :limit)
+    SELECT seq FROM (SELECT seq, retired_at FROM retired ORDER BY seq LIMIT :limit) AS oldest
     WHERE retired_at < :before
 )
 
@@ -277,7 +278,7 @@ WHERE tokens.id = :id
 SELECT tokens.*, developers.operator, developers.status
 FROM tokens LEFT JOIN developers ON developers.id = tokens.developer_id
 WHERE tokens.kind = :kind AND tokens.seq < :before
-    AND (:developer_id IS NULL OR tokens.developer_id = :developer_id)
+    AND (CAST(:developer_id AS TEXT) IS NULL OR tokens.developer_id = :developer_id)
 ORDER BY tokens.seq DESC LIMIT :limit
 
 -- name: spend_token
@@ -304,20 +305,20 @@ INSERT INTO audit (
 -- name: audit_of_everybody
 SELECT * FROM audit
 WHERE at >= :since AND (at, seq) < (:before_at, :before_seq)
-    AND (:action IS NULL OR action = :action)
+    AND (CAST(:action AS TEXT) IS NULL OR action = :action)
 ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: audit_of_developer
 SELECT * FROM audit
 WHERE developer_id = :developer_id AND at >= :since AND (at, seq) < (:before_at, :before_seq)
-    AND (:action IS NULL OR action = :action)
+    AND (CAST(:action AS TEXT) IS NULL OR action = :action)
 ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: audit_of_agent
 SELECT * FROM audit
 WHERE agent_id = :agent_id AND at >= :since AND (at, seq) < (:before_at, :before_seq)
-    AND (:developer_id IS NULL OR developer_id = :developer_id)
-    AND (:action IS NULL OR action = :action)
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    AND (CAST(:action AS TEXT) IS NULL OR action = :action)
 ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: forget_audit_before

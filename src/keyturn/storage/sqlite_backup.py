@@ -11,7 +11,8 @@ from pathlib import Path
 import apsw
 
 from keyturn.storage.durable import sync_directory, sync_file
-from keyturn.storage.sqlite_file import RESTORING, Database, UnusableDatabase, connect, is_ours
+from keyturn.storage.sqlite_file import RESTORING, Database, connect, is_ours
+from keyturn.storage.store import UnusableDatabase
 
 # https://sqlite.org/src/file/src/os.h: whoever has a database in WAL mode open holds a shared
 # lock on these bytes, and asks for one before anything else.

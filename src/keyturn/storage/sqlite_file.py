@@ -2,16 +2,16 @@
 
 import contextlib
 import os
-import re
 import time
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import apsw
 
 from keyturn.core.errors import Unavailable
+from keyturn.storage import migrations
+from keyturn.storage.store import UnusableDatabase
 
 READ_BUSY_MILLISECONDS = 1000
 WRITE_BUSY_MILLISECONDS = 3000
@@ -37,10 +37,6 @@ OUT_OF_REACH = (
 
 
 _FSYNC_FAILURES = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
-
-
-class UnusableDatabase(Exception):
-    """The database can't be opened or must not be; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +163,7 @@ def _enter_wal_mode(database: Database) -> None:
 
 
 def _migrate(connection: apsw.Connection, database: Database) -> int:
-    scripts = _scripts(database.migrations)
+    scripts = migrations.scripts(database.migrations)
     connection.execute("BEGIN EXCLUSIVE")
     current = int(connection.pragma("user_version"))
     if current > len(scripts):
@@ -201,9 +197,3 @@ def _is_ours_or_empty(database: Database, flags: int) -> bool:
         connection.execute("BEGIN")  # Both are read of one moment.
         ours = is_ours(connection, database)
         return ours or not connection.execute("SELECT count(*) FROM sqlite_schema").get
-
-
-def _scripts(folder: str) -> list[str]:
-    found = files("keyturn.storage.migrations").joinpath(folder).iterdir()
-    numbered = [file for file in found if re.match(r"\d{4}_\w+\.sql$", file.name)]
-    return [file.read_text("utf-8") for file in sorted(numbered, key=lambda file: file.name)]

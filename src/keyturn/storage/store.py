@@ -14,6 +14,10 @@ Shape = TypeVar("Shape")
 Result = TypeVar("Result")
 
 
+class UnusableDatabase(Exception):
+    """The database can't be opened or must not be; the message says why and what to do."""
+
+
 class Transaction(Protocol):
     """Runs the named statements of `queries.sql`. A row becomes `shape(*columns)`."""
 

@@ -1,0 +1,68 @@
+-- The statements of queries.sql and limits.sql that PostgreSQL has to be told in its own words.
+
+-- name: schema_version
+SELECT version FROM keyturn_schema WHERE name = :name
+
+-- name: take_turn
+SELECT version FROM keyturn_schema WHERE name = :name FOR UPDATE
+
+-- name: agents_of_everybody
+SELECT * FROM agents
+WHERE seq < :before
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (
+        CAST(:name_pattern AS TEXT) IS NULL
+        OR name ILIKE :name_pattern ESCAPE '\' OR id ILIKE :id_pattern ESCAPE '\'
+    )
+ORDER BY seq DESC LIMIT :limit
+
+-- name: agents_of_developer
+SELECT * FROM agents
+WHERE developer_id = :developer_id AND seq < :before
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (
+        CAST(:name_pattern AS TEXT) IS NULL
+        OR name ILIKE :name_pattern ESCAPE '\' OR id ILIKE :id_pattern ESCAPE '\'
+    )
+ORDER BY seq DESC LIMIT :limit
+
+-- name: overtake_token
+UPDATE tokens SET uses = least(coalesce(max_uses, :uses), :uses) WHERE id = :id
+
+-- name: receipt_or_newest
+SELECT * FROM receipts
+WHERE agent_id = coalesce(
+    (SELECT agent_id FROM receipts WHERE lookup = :lookup),
+    (SELECT agent_id FROM receipts ORDER BY expires_at DESC LIMIT 1)
+)
+
+-- name: expire_receipts
+DELETE FROM receipts WHERE agent_id IN (
+    SELECT agent_id FROM receipts WHERE expires_at <= :now LIMIT :limit
+)
+
+-- name: note_agents_used
+UPDATE agents SET last_used_at = used.at, last_used_address = used.address
+FROM (
+    SELECT
+        CAST(use ->> 0 AS TEXT) AS id, CAST(use ->> 1 AS BIGINT) AS generation,
+        CAST(use ->> 2 AS BIGINT) AS at, CAST(use ->> 3 AS TEXT) AS address
+    FROM json_array_elements(CAST(:uses AS JSON)) AS uses (use)
+) AS used
+WHERE agents.id = used.id AND agents.generation = used.generation
+    AND (agents.last_used_at IS NULL OR agents.last_used_at < used.at)
+
+-- name: end_receipts_used
+DELETE FROM receipts
+USING json_array_elements(CAST(:uses AS JSON)) AS uses (use)
+WHERE agent_id = use ->> 0 AND generation <= CAST(use ->> 1 AS BIGINT)
+
+-- name: forget_newest_attempt
+DELETE FROM attempts WHERE seq = (
+    SELECT seq FROM attempts WHERE bucket = :bucket AND at <= :now ORDER BY at DESC LIMIT 1
+)
+
+-- name: forget_attempts
+DELETE FROM attempts WHERE seq IN (
+    SELECT seq FROM attempts WHERE expires_at <= :now LIMIT :limit
+)

@@ -1,0 +1,155 @@
+"""Reaching a PostgreSQL database: the settings of a connection, the migrations, the errors."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow
+
+from keyturn.core.errors import Unavailable
+from keyturn.storage import migrations
+from keyturn.storage.group_commit import Conflict
+from keyturn.storage.queries import load
+from keyturn.storage.store import UnusableDatabase
+
+MIGRATION_TRIES = 5
+
+Connection = psycopg.Connection[TupleRow]
+
+# What the URL does not say. A server that is gone is noticed after seconds, not minutes.
+_DEFAULTS = {
+    "application_name": "keyturn",
+    "connect_timeout": "3",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+# Each server of the URL is asked in turn for the one that takes writes: reads go there too.
+_ALWAYS = {"target_session_attrs": "read-write", "client_encoding": "UTF8"}
+# The store can't answer; any other error of the database's is a defect of ours.
+_OUT_OF_REACH = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
+_MADE_AT_ONCE = (*_CONFLICTS, errors.UniqueViolation, errors.DuplicateTable)
+_VALUE = re.compile(r":(\w+)")
+_SCHEMA = "CREATE TABLE keyturn_schema (name TEXT PRIMARY KEY, version BIGINT NOT NULL)"
+_ROW = "INSERT INTO keyturn_schema VALUES (%(name)s, 0) ON CONFLICT (name) DO NOTHING"
+_NOW = "UPDATE keyturn_schema SET version = %(version)s WHERE name = %(name)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One of our two databases, which share a PostgreSQL database: its migrations, statements."""
+
+    url: str = field(repr=False)
+    name: str
+    migrations: str
+    queries: str
+
+
+def credentials_database(url: str) -> Database:
+    """The agents, tokens and trail."""
+    return Database(url, "credentials", "postgres", "queries.sql")
+
+
+def limits_database(url: str) -> Database:
+    """Attempts, and refusals on their way to the trail."""
+    return Database(url, "limits", "postgres_limits", "limits.sql")
+
+
+def statements(database: Database) -> dict[str, str]:
+    """The named statements with the driver's marks for values in the place of ours."""
+    named = {**load(database.queries), **load("postgres.sql")}
+    return {name: _VALUE.sub(r"%(\1)s", text.replace("%", "%%")) for name, text in named.items()}
+
+
+def connect(database: Database) -> Connection:
+    """A connection that begins its transactions itself.
+
+    It prepares no statements: a pooler may give each transaction another session.
+
+    Raises:
+        psycopg.Error: it can't be made.
+    """
+    settings: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(database.url), **_ALWAYS}
+    return psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
+
+
+def unavailable(error: psycopg.Error) -> Unavailable:
+    """What the error is to those who wait; `Conflict` where it may go well another time."""
+    return (Conflict if isinstance(error, _CONFLICTS) else Unavailable)(_told(error))
+
+
+class _UnavailableOnFailure:
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, _OUT_OF_REACH):
+            raise unavailable(error) from None
+
+
+unavailable_on_failure = _UnavailableOnFailure()
+"""A context that turns PostgreSQL's failures into `Unavailable`; defects pass as they are."""
+
+
+def _told(error: psycopg.Error) -> str:
+    # The whole of it would show values of the statement.
+    return f"{type(error).__name__}: {error.diag.message_primary or str(error).strip()}"
+
+
+def prepare(database: Database) -> int:
+    """Make the tables where there are none, bring the schema up to date; its version.
+
+    Raises:
+        UnusableDatabase: the URL is none, the server can't be reached, refuses, has another
+            program's tables, or a schema that is newer than this program.
+    """
+    try:
+        conninfo_to_dict(database.url)
+    except psycopg.Error:
+        # What it says would show a part of the URL, which may be the password.
+        raise UnusableDatabase("KEYTURN_DATABASE is no URL that libpq understands.") from None
+    try:
+        with connect(database) as connection:
+            return _prepare(connection, database)
+    except psycopg.Error as error:
+        raise UnusableDatabase(f"The PostgreSQL database can't be used: {_told(error)}.") from None
+
+
+def _prepare(connection: Connection, database: Database) -> int:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise UnusableDatabase(f"The PostgreSQL database has the encoding {encoding}, not UTF8.")
+    for tries_left in reversed(range(MIGRATION_TRIES)):
+        try:
+            with connection.transaction():
+                return _migrate(connection, database)
+        except _MADE_AT_ONCE:
+            # Another process makes the same tables, or another program has made them long ago.
+            if not tries_left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _migrate(connection: Connection, database: Database) -> int:
+    scripts, named = migrations.scripts(database.migrations), statements(database)
+    if connection.execute("SELECT to_regclass('keyturn_schema')").fetchone() == (None,):
+        connection.execute(_SCHEMA)
+    connection.execute(_ROW, {"name": database.name})
+    row = connection.execute(named["take_turn"], {"name": database.name}).fetchone()
+    current = int(row[0]) if row else 0
+    if current > len(scripts):
+        raise UnusableDatabase(
+            f"The PostgreSQL database has schema {current} and this Keyturn knows {len(scripts)}: "
+            "install the version that wrote it, or a later one."
+        )
+    for script in scripts[current:]:
+        connection.execute(script)
+    connection.execute(_NOW, {"name": database.name, "version": len(scripts)})
+    return len(scripts)
