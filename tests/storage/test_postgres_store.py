@@ -13,12 +13,15 @@ import psycopg
 import pytest
 
 from keyturn.core.errors import Unavailable
+from keyturn.storage import migrations
 from keyturn.storage.group_commit import CONFLICT_TRIES
 from keyturn.storage.postgres_server import Database, credentials_database, prepare
 from keyturn.storage.store import Transaction, UnusableDatabase
 from tests.postgres import Cluster
 from tests.storage.backends import ClosableStore, Place, Postgres
 from tests.storage.batches import PATIENCE, Gate, do, outcomes, together, waiting
+
+SCHEMA = len(migrations.scripts("postgres"))
 
 
 @pytest.fixture
@@ -67,15 +70,15 @@ def tables(url: str) -> list[str]:
 
 def test_processes_that_start_at_once_make_one_schema(described: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(prepare, [described] * 8)) == [5] * 8
-    assert prepare(described) == 5
+        assert list(pool.map(prepare, [described] * 8)) == [SCHEMA] * 8
+    assert prepare(described) == SCHEMA
     assert run(described.url, "SELECT count(*) FROM developers") == [(1,)]
 
 
 def test_a_schema_from_the_future_is_refused(described: Database) -> None:
     prepare(described)
-    run(described.url, "UPDATE keyturn_schema SET version = 6")
-    with pytest.raises(UnusableDatabase, match="has schema 6 and this Keyturn knows 5"):
+    run(described.url, f"UPDATE keyturn_schema SET version = {SCHEMA + 1}")
+    with pytest.raises(UnusableDatabase, match=f"has schema {SCHEMA + 1} and this Keyturn knows"):
         prepare(described)
 
 

@@ -3,7 +3,6 @@ ALTER TABLE agents ADD COLUMN last_used_address TEXT;
 -- Costs taken under an idempotency key, so that a repeat takes nothing. They end by themselves.
 CREATE TABLE charges (
     mac BYTEA PRIMARY KEY,
-    server_key TEXT COLLATE "C" NOT NULL,
     agent_id TEXT NOT NULL,
     cost BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
