@@ -99,11 +99,13 @@ class Service:
     """One Keyturn, seen from outside.
 
     With `proxied` the service trusts us as a proxy; each call then has an address of its own.
+    With `other`, the URL of a second server of the same service, each call goes to either.
     """
 
     url: str
     operator: str = field(repr=False)
     proxied: bool = True
+    other: str = ""
 
     def call(
         self,
@@ -121,7 +123,8 @@ class Service:
             sent.append(("Authorization", f"Bearer {token}"))
         if address or self.proxied:
             sent.append(("X-Forwarded-For", address or ipv6()))
-        return HTTP.request(method, self.url + path, headers=sent, **content)
+        url = random.choice((self.url, self.other or self.url))
+        return HTTP.request(method, url + path, headers=sent, **content)
 
     def get(self, path: str, token: str | None = None, **content: Any) -> httpx.Response:
         """GET `path`."""

@@ -1,0 +1,112 @@
+"""A PgBouncer of our own, in transaction mode, from the system's program."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.postgres import PATIENCE, Cluster
+
+WHERE = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+"""Debian keeps it where only root looks."""
+POOL_SIZE = 5
+"""Fewer sessions than one process of ours has connections: they are shared, and go round."""
+SETTINGS = {
+    "pool_mode": "transaction",
+    "default_pool_size": POOL_SIZE,
+    "server_round_robin": 1,
+    # Sessions of tests that are over make room for others.
+    "max_db_connections": 100,
+    "max_client_conn": 1000,
+    "auth_type": "trust",
+    # Asks the server which roles there are.
+    "auth_user": "keyturn",
+    "listen_port": 6432,
+}
+
+
+def program() -> str:
+    """The path of PgBouncer."""
+    found = shutil.which("pgbouncer", path=WHERE)
+    if found is None:
+        pytest.fail("PgBouncer is not installed (Debian: apt install pgbouncer)", pytrace=False)
+    return found
+
+
+@dataclass
+class Pooler:
+    """PgBouncer before a cluster, on a socket in its folder."""
+
+    cluster: Cluster
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return self.through(self.cluster.url)
+
+    def through(self, url: str) -> str:
+        """The URL of a place of the cluster, by way of the pooler."""
+        port = f"&port={SETTINGS['listen_port']}"
+        return url.replace(f"host={self.cluster.folder}", f"host={self.folder}") + port
+
+    def new_database(self) -> str:
+        """The URL of a place that is empty."""
+        return self.through(self.cluster.new_database())
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [program(), str(self.folder / "pgbouncer.ini")],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                **self.cluster.user,
+            )
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                psycopg.connect(self.url).close()
+            except psycopg.OperationalError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End the pooler, and with it every connection through it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+            self.process = None
+
+
+@contextlib.contextmanager
+def running_pooler(cluster: Cluster, **settings: object) -> Iterator[Pooler]:
+    """A PgBouncer before the cluster, with these settings besides `SETTINGS`."""
+    with tempfile.TemporaryDirectory(prefix="keyturn-pgbouncer-") as name:
+        folder = Path(name)
+        lines = {"unix_socket_dir": folder, **SETTINGS, **settings}
+        configuration = folder / "pgbouncer.ini"
+        configuration.write_text(
+            f"[databases]\n* = host={cluster.folder}\n[pgbouncer]\n"
+            + "".join(f"{setting} = {value}\n" for setting, value in lines.items())
+        )
+        if cluster.user:
+            for path in (folder, configuration):
+                os.chown(path, cluster.user["user"], cluster.user["group"])
+        pooler = Pooler(cluster, folder)
+        try:
+            pooler.start()
+            yield pooler
+        finally:
+            pooler.kill()
