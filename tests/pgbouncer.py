@@ -19,7 +19,7 @@ WHERE = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 """Debian keeps it where only root looks."""
 POOL_SIZE = 5
 """Fewer sessions than one process of ours has connections: they are shared, and go round."""
-SETTINGS = {
+SETTINGS: dict[str, object] = {
     "pool_mode": "transaction",
     "default_pool_size": POOL_SIZE,
     "server_round_robin": 1,
@@ -47,6 +47,8 @@ class Pooler:
 
     cluster: Cluster
     folder: Path
+    settings: dict[str, object]
+    """For the next start."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -55,7 +57,7 @@ class Pooler:
 
     def through(self, url: str) -> str:
         """The URL of a place of the cluster, by way of the pooler."""
-        port = f"&port={SETTINGS['listen_port']}"
+        port = f"&port={self.settings['listen_port']}"
         return url.replace(f"host={self.cluster.folder}", f"host={self.folder}") + port
 
     def new_database(self) -> str:
@@ -63,9 +65,16 @@ class Pooler:
         return self.through(self.cluster.new_database())
 
     def start(self) -> None:
+        configuration = self.folder / "pgbouncer.ini"
+        lines = {"unix_socket_dir": self.folder, **self.settings}
+        configuration.write_text(
+            f"[databases]\n* = host={self.cluster.folder}\n[pgbouncer]\n"
+            + "".join(f"{name} = {value}\n" for name, value in lines.items())
+        )
+        self.cluster.hand_over(configuration)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [program(), str(self.folder / "pgbouncer.ini")],
+                [program(), str(configuration)],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -91,20 +100,11 @@ class Pooler:
 
 
 @contextlib.contextmanager
-def running_pooler(cluster: Cluster, **settings: object) -> Iterator[Pooler]:
-    """A PgBouncer before the cluster, with these settings besides `SETTINGS`."""
+def running_pooler(cluster: Cluster) -> Iterator[Pooler]:
+    """A PgBouncer that was started for this, before the cluster."""
     with tempfile.TemporaryDirectory(prefix="keyturn-pgbouncer-") as name:
-        folder = Path(name)
-        lines = {"unix_socket_dir": folder, **SETTINGS, **settings}
-        configuration = folder / "pgbouncer.ini"
-        configuration.write_text(
-            f"[databases]\n* = host={cluster.folder}\n[pgbouncer]\n"
-            + "".join(f"{setting} = {value}\n" for setting, value in lines.items())
-        )
-        if cluster.user:
-            for path in (folder, configuration):
-                os.chown(path, cluster.user["user"], cluster.user["group"])
-        pooler = Pooler(cluster, folder)
+        pooler = Pooler(cluster, Path(name), dict(SETTINGS))
+        cluster.hand_over(pooler.folder)
         try:
             pooler.start()
             yield pooler

@@ -34,16 +34,20 @@ def program(name: str) -> str:
 
 @dataclass
 class Cluster:
-    """A server that listens on a socket in its folder, and on no network."""
+    """A server that listens on a socket in its folder, and by its settings on no network."""
 
     folder: Path
     user: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, object] = field(
+        default_factory=lambda: {"listen_addresses": "", "max_connections": 200}
+    )
+    """For the next start."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self) -> None:
         command = [program("postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder)]
-        settings = ["-c", "listen_addresses=", "-c", "max_connections=200"]
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *settings], stdout=log, stderr=log, cwd=self.folder, **self.user
@@ -75,6 +79,12 @@ class Cluster:
     def url(self) -> str:
         return f"{self.address}&user=keyturn"
 
+    def hand_over(self, *paths: Path) -> None:
+        """Make these files the server's."""
+        for path in paths:
+            if self.user:
+                os.chown(path, self.user["user"], self.user["group"])
+
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement as the server's owner; its rows."""
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -96,8 +106,8 @@ def running_cluster() -> Iterator[Cluster]:
     """A server that was started for this, with everything as PostgreSQL has it by default."""
     with tempfile.TemporaryDirectory(prefix="keyturn-pg-") as name:
         folder, user = Path(name), _user()
-        if user:
-            os.chown(folder, user["user"], user["group"])
+        cluster = Cluster(folder, user)
+        cluster.hand_over(folder)
         data = ["-D", str(folder / "data"), "-U", "keyturn", "-A", "trust", "-E", "UTF8"]
         made = subprocess.run(
             [program("initdb"), *data, "--locale", "C.UTF-8"],
@@ -109,7 +119,6 @@ def running_cluster() -> Iterator[Cluster]:
         )
         if made.returncode != 0:
             pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
-        cluster = Cluster(folder, user)
         try:
             cluster.start()
             yield cluster

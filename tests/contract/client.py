@@ -275,6 +275,12 @@ def assert_problem(answer: httpx.Response, status: int, code: str, detail: str =
     assert body["requestId"] == answer.headers["x-request-id"]
 
 
+def assert_unavailable(answer: httpx.Response) -> None:
+    """`answer` is the contract's 503, and says when to ask again."""
+    assert_problem(answer, 503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
 def assert_names_member(answer: httpx.Response, member: str) -> None:
     """`answer` is 400 `invalid_request` and tells the caller which member is at fault."""
     assert_problem(answer, 400, "invalid_request")
