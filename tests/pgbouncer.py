@@ -53,22 +53,18 @@ class Pooler:
 
     @property
     def url(self) -> str:
-        return self.through(self.cluster.url)
-
-    def through(self, url: str) -> str:
-        """The URL of a place of the cluster, by way of the pooler."""
-        port = f"&port={self.settings['listen_port']}"
-        return url.replace(f"host={self.cluster.folder}", f"host={self.folder}") + port
+        return self._through(self.cluster.url)
 
     def new_database(self) -> str:
         """The URL of a place that is empty."""
-        return self.through(self.cluster.new_database())
+        return self._through(self.cluster.new_database())
 
     def start(self) -> None:
         configuration = self.folder / "pgbouncer.ini"
         lines = {"unix_socket_dir": self.folder, **self.settings}
+        port = self.cluster.settings["port"]
         configuration.write_text(
-            f"[databases]\n* = host={self.cluster.folder}\n[pgbouncer]\n"
+            f"[databases]\n* = host={self.cluster.folder} port={port}\n[pgbouncer]\n"
             + "".join(f"{name} = {value}\n" for name, value in lines.items())
         )
         self.cluster.hand_over(configuration)
@@ -91,12 +87,16 @@ class Pooler:
             else:
                 return
 
-    def kill(self) -> None:
-        """End the pooler, and with it every connection through it."""
+    def stop(self) -> None:
+        """End the pooler at once, and with it every connection through it."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(PATIENCE)
             self.process = None
+
+    def _through(self, url: str) -> str:
+        here = f"postgresql:///postgres?host={self.folder}&port={self.settings['listen_port']}"
+        return url.replace(self.cluster.address, here)
 
 
 @contextlib.contextmanager
@@ -109,4 +109,4 @@ def running_pooler(cluster: Cluster) -> Iterator[Pooler]:
             pooler.start()
             yield pooler
         finally:
-            pooler.kill()
+            pooler.stop()

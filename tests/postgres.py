@@ -40,7 +40,7 @@ class Cluster:
     user: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     settings: dict[str, object] = field(
-        default_factory=lambda: {"listen_addresses": "", "max_connections": 200}
+        default_factory=lambda: {"listen_addresses": "", "port": 5432, "max_connections": 200}
     )
     """For the next start."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -73,7 +73,7 @@ class Cluster:
     @property
     def address(self) -> str:
         """The server's URL, but for the user."""
-        return f"postgresql:///postgres?host={self.folder}"
+        return f"postgresql:///postgres?host={self.folder}&port={self.settings['port']}"
 
     @property
     def url(self) -> str:

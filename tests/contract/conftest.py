@@ -116,15 +116,17 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
         yield Service(url.rstrip("/"), os.environ["KEYTURN_TEST_OPERATOR_TOKEN"])
         return
     settings: dict[str, Any] = {"trusted_proxies": PROXIES}
-    if request.param == "two":
-        settings |= {"server_key": server_key()}
-    if request.param != "sqlite":
-        store = "pgbouncer" if request.param == "pgbouncer" else "postgres"
+    # A test that asks for the service only when it runs has no parameter.
+    store = getattr(request, "param", STORE or "sqlite")
+    if store == "two":
+        settings["server_key"] = server_key()
+    if store != "sqlite":
+        store = "pgbouncer" if store == "pgbouncer" else "postgres"
         settings["database"] = request.getfixturevalue(store).new_database()
     with contextlib.ExitStack() as running:
         server = running.enter_context(running_server(**settings))
         one = service_of(server)
-        if request.param == "two":
+        if "server_key" in settings:
             one = replace(one, other=running.enter_context(running_server(**settings)).url)
         yield one
 

@@ -149,7 +149,7 @@ def test_a_pooler_that_is_killed_under_load_costs_no_rotation_and_no_truth(
         with load.running():
             for _ in range(RESTARTS):
                 load.wait_for_more(load.rotated, AT_ONCE)
-                pooler.kill()
+                pooler.stop()
                 load.wait_for_more(load.refused, AT_ONCE)
                 assert_unavailable(service.get("/readyz"))
                 assert service.get("/healthz").status_code == 200
