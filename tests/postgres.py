@@ -83,25 +83,30 @@ class Cluster:
         return f"{self.url}&options=-csearch_path%3D{name}"
 
 
+def made_cluster(folder: Path) -> Cluster:
+    """A server's data in a folder that is empty, with everything as PostgreSQL has it."""
+    user = server_user()
+    if user:
+        os.chown(folder, user["user"], user["group"])
+    data = ["-D", str(folder / "data"), "-U", "keyturn", "-A", "trust", "-E", "UTF8"]
+    made = subprocess.run(
+        [program("initdb"), *data, "--locale", "C.UTF-8"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        **user,
+    )
+    if made.returncode != 0:
+        pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
+    return Cluster(folder, user)
+
+
 @contextlib.contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """A server that was started for this, with everything as PostgreSQL has it by default."""
     with tempfile.TemporaryDirectory(prefix="keyturn-pg-") as name:
-        folder, user = Path(name), _user()
-        if user:
-            os.chown(folder, user["user"], user["group"])
-        data = ["-D", str(folder / "data"), "-U", "keyturn", "-A", "trust", "-E", "UTF8"]
-        made = subprocess.run(
-            [program("initdb"), *data, "--locale", "C.UTF-8"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=folder,
-            **user,
-        )
-        if made.returncode != 0:
-            pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
-        cluster = Cluster(folder, user)
+        cluster = made_cluster(Path(name))
         try:
             cluster.start()
             yield cluster
@@ -110,7 +115,8 @@ def running_cluster() -> Iterator[Cluster]:
             cluster.stop(signal.SIGQUIT)
 
 
-def _user() -> dict[str, Any]:
+def server_user() -> dict[str, Any]:
+    """Whose process the server has to be, as `subprocess` takes it."""
     if os.geteuid() != 0:
         return {}
     for name in UNPRIVILEGED:
