@@ -4,14 +4,19 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from keyturn.core.agent import BUILT_IN_OWNER
 from keyturn.core.errors import Unavailable
+from keyturn.storage.postgres_server import SLOTS
 from keyturn.storage.store import Transaction
 from tests.postgres import Cluster
 from tests.storage.backends import ClosableStore, Place, Postgres
 from tests.storage.batches import Gate, do, outcomes, waiting
+
+BOTH_WAIT = 0.3
+"""Seconds in which both writers come to wait for the third."""
 
 
 @pytest.fixture
@@ -71,15 +76,19 @@ def test_names_that_are_given_in_any_order_never_wait_in_a_circle(
     monkeypatch.setattr("keyturn.storage.group_commit.CONFLICT_TRIES", 1)
     names = [str(number) for number in range(50)]
 
-    async def write(into: ClosableStore, alone: list[str]) -> None:
-        for _ in range(30):
-            await into.write(place.put("a", 1), alone=alone)
-
     async def scenario() -> None:
-        await asyncio.gather(write(store, names), write(other, names[::-1]))
+        with psycopg.connect((place.folder / "url").read_text()) as third:
+            third.execute(f"SELECT FROM keyturn_turns WHERE slot > {SLOTS * 0.9} FOR UPDATE")
+            tasks = [
+                *await waiting(store, place.put("a", 1), alone=names),
+                *await waiting(other, place.put("a", 2), alone=names[::-1]),
+            ]
+            await asyncio.sleep(BOTH_WAIT)
+        assert await outcomes(tasks) == [1, 2]
 
-    do(store.write(place.put("a", 1)))
-    asyncio.run(scenario())
+    do(store.write(place.put("a", 0)))
+    for _ in range(3):
+        asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("taken", ["the token", "its developer"])
