@@ -74,15 +74,17 @@ class LookUps:
             self._connection.pgconn.finish()
 
     async def _serve(self) -> None:
-        while self._waiting:
-            asked, self._waiting = self._waiting, []
-            try:
-                await self._ask(asked)
-            except Exception as error:  # Whatever it is, all of them wait for it.
-                for each in asked:
-                    if not each.rows.done():
-                        each.rows.set_exception(error)
-        self._task = None
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
+                try:
+                    await self._ask(asked)
+                except Exception as error:  # Whatever it is, all of them wait for it.
+                    for each in asked:
+                        if not each.rows.done():
+                            each.rows.set_exception(error)
+        finally:
+            self._task = None
 
     async def _ask(self, asked: list[_LookUp]) -> None:
         together: dict[str, list[tuple[_LookUp, bytes]]] = {}
