@@ -46,8 +46,8 @@ class Assumptions:
     checkpoint_seconds: float = 300
     checks_core: float = 10_000
     rotations_core: float = 1_000
-    check_microseconds: float = 20
-    rotation_microseconds: float = 500
+    check_microseconds: float = 40
+    rotation_microseconds: float = 1_000
     uses: float = 200
     connections: int = 15
     peak: float = 3

@@ -57,7 +57,8 @@ def tables(figures: Figures, planned: Plan, found: list[Size], head: str) -> str
     """All there is to show of a run, as Markdown."""
     costs = [
         [name, f"{median(cost.microseconds):,.0f}", f"{median(cost.wal_bytes):,.0f}"]
-        for name, cost in planned.costs.items()
+        for name in figures.rounds
+        if (cost := planned.costs.get(name))
     ]
     rows = [[it.table, f"{it.rows:,}", f"{it.each:,.0f}", f"{it.indexes:,.0f}"] for it in found]
     return "\n\n".join(
@@ -65,7 +66,7 @@ def tables(figures: Figures, planned: Plan, found: list[Size], head: str) -> str
             head,
             statements_table(figures, plan.STATEMENTS),
             report.measurements(figures),
-            report.table([COSTS, *sorted(costs)]),
+            report.table([COSTS, *costs]),
             report.table([SIZES, *rows]),
         ]
     )
