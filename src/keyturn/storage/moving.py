@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from keyturn.storage import postgres_server
 from keyturn.storage.postgres_server import Connection
@@ -162,10 +163,18 @@ def describe(database: apsw.Connection, name: str) -> Table:
 
 
 class Copy:
-    """The store's place on PostgreSQL, which is empty or has an earlier try of the same move."""
+    """The store's place on PostgreSQL, which is empty or has an earlier try of the same move.
+
+    All methods raise `UnusableDatabase` where it can't be reached or refuses.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error:
+            # What it says would show a part of the URL, which may be the password.
+            raise UnusableDatabase("This is no URL that libpq understands.") from None
         with _told():
             self._connection = postgres_server.connect(postgres_server.credentials_database(url))
 
@@ -320,7 +329,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        text = str(postgres_server.unavailable(error))
+        text = " ".join(str(postgres_server.unavailable(error)).split())
         raise UnusableDatabase(f"PostgreSQL can't be used: {text}.") from None
     except apsw.Error as error:
         raise UnusableDatabase(f"The original can't be read: {error}.") from error
