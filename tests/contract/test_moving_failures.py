@@ -1,6 +1,8 @@
 """A move that fails leaves the service where it was, and can be tried again."""
 
 import contextlib
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,9 @@ from typing import Any
 import apsw
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from keyturn.cli import main
 from keyturn.testing import Server
 from tests.postgres import Cluster
 
@@ -24,17 +28,35 @@ def url(postgres: Cluster) -> str:
     return postgres.new_database()
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with one token in it."""
+    made = Server(tmp_path_factory.mktemp("files") / "data")
+    assert command(made, "service", "create", "--name", "first").returncode == 0
+    return made.data_dir
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(files: Path, tmp_path: Path) -> Iterator[Server]:
     """A handle on files that no server has open."""
     made = Server(tmp_path / "data")
-    assert made.run("service", "create", "--name", "first").returncode == 0
+    shutil.copytree(files, made.data_dir)
     yield made
     made.kill()
 
 
+def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `server.run` does, in this process: a new one would cost as much as many tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("KEYTURN_")]:
+            patch.delenv(name)
+        done = CliRunner(env=server.environment).invoke(main, arguments)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
 def moved(server: Server, url: str) -> subprocess.CompletedProcess[str]:
-    return server.run("migrate", "--to", url)
+    return command(server, "migrate", "--to", url)
 
 
 def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -47,9 +69,7 @@ def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
 def is_usable(server: Server, **settings: Any) -> bool:
     """Whether the service can be there, on the files or on what `database` names."""
     other = Server(server.data_dir, **settings)
-    result = other.run("service", "create", "--name", "another")
-    assert "Traceback" not in result.stderr
-    return result.returncode == 0
+    return command(other, "service", "create", "--name", "another").returncode == 0
 
 
 def run(url: str, statement: str) -> list[tuple[Any, ...]]:
@@ -82,7 +102,7 @@ def test_limits_that_a_program_has_open_are_not_moved(server: Server, url: str) 
 
 
 def test_nobody_can_open_the_database_while_it_is_moved(server: Server, url: str) -> None:
-    assert Server(server.data_dir, database=url).run("migrate").returncode == 0
+    assert command(Server(server.data_dir, database=url), "migrate").returncode == 0
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")
         moving = subprocess.Popen(
@@ -123,7 +143,7 @@ def test_a_place_that_has_another_programs_tables_is_refused_and_left_alone(
 
 
 def test_a_place_that_is_prepared_and_was_never_used_is_empty(server: Server, url: str) -> None:
-    assert Server(server.data_dir, database=url).run("migrate").returncode == 0
+    assert command(Server(server.data_dir, database=url), "migrate").returncode == 0
     assert moved(server, url).returncode == 0
 
 
@@ -174,7 +194,7 @@ def test_a_copy_that_is_not_the_same_is_refused_and_not_used(
     server: Server, url: str, what: str
 ) -> None:
     table, body = CHANGES[what]
-    assert Server(server.data_dir, database=url).run("migrate").returncode == 0
+    assert command(Server(server.data_dir, database=url), "migrate").returncode == 0
     trigger(url, table, body)
     refused(moved(server, url), f"{table} is not the same", "sha256")
     assert not is_usable(server, database=url)
@@ -192,7 +212,7 @@ def test_a_copy_that_is_not_the_same_is_refused_and_not_used(
 def test_what_fails_half_way_leaves_nothing_and_can_be_tried_again(
     server: Server, url: str, body: str
 ) -> None:
-    assert Server(server.data_dir, database=url).run("migrate").returncode == 0
+    assert command(Server(server.data_dir, database=url), "migrate").returncode == 0
     trigger(url, "tokens", body)
     refused(moved(server, url), "PostgreSQL can't be used")
     assert run(url, "SELECT count(*) FROM audit") == [(0,)]
@@ -208,7 +228,8 @@ def test_a_copy_without_the_server_key_is_not_made(server: Server, url: str) -> 
     assert tables(url) == []
     (server.data_dir / "kept").rename(key)
     assert moved(server, url).returncode == 0
-    refused(Server(server.data_dir.with_name("third"), database=url).run("serve"), "server key")
+    elsewhere = Server(server.data_dir.with_name("third"), database=url)
+    refused(command(elsewhere, "service", "create", "--name", "third"), "There is no server key")
 
 
 def test_a_damaged_database_is_not_moved(server: Server, url: str) -> None:
@@ -232,7 +253,7 @@ def test_a_database_behind_its_fence_is_not_moved(tmp_path: Path, url: str) -> N
         server.start()
         service = service_of(server, proxied=False)
         agent = service.register()
-        assert server.run("backup", str(tmp_path / "copy.db")).returncode == 0
+        assert command(server, "backup", str(tmp_path / "copy.db")).returncode == 0
         new = after_rotation(agent, service.rotate(agent.key, agent.secret))
         server.stop()
         database = server.data_dir / "keyturn.db"
