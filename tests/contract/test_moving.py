@@ -63,7 +63,7 @@ class Life:
         self.refused = service.rotate(self.plain.key, forged("rs"))
 
     def _lose_answers(self) -> None:
-        self.again = {"headers": {"Idempotency-Key": secrets.token_urlsafe(24)}}
+        self.again: dict[str, Any] = {"headers": {"Idempotency-Key": secrets.token_urlsafe(24)}}
         self.lost = self.service.register()
         self.lost_answer = self.repeat_rotation(self.service).raise_for_status()
         self.lost_registration = self.repeat_registration(self.service).raise_for_status()

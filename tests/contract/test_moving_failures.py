@@ -1,7 +1,6 @@
 """A move that fails leaves the service where it was, and can be tried again."""
 
 import contextlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from typing import Any
 import apsw
 import psycopg
 import pytest
-from click.testing import CliRunner
 
-from keyturn.cli import main
 from keyturn.testing import Server
+from tests.command import command
 from tests.postgres import Cluster
 
 from .client import Service, after_rotation
@@ -43,16 +41,6 @@ def server(files: Path, tmp_path: Path) -> Iterator[Server]:
     shutil.copytree(files, made.data_dir)
     yield made
     made.kill()
-
-
-def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What `server.run` does, in this process: a new one would cost as much as many tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("KEYTURN_")]:
-            patch.delenv(name)
-        done = CliRunner(env=server.environment).invoke(main, arguments)
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
-    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
 
 def moved(server: Server, url: str) -> subprocess.CompletedProcess[str]:
@@ -142,6 +130,13 @@ def test_a_place_that_has_another_programs_tables_is_refused_and_left_alone(
     assert is_usable(server)
 
 
+def test_a_place_that_has_another_unfinished_move_is_refused(server: Server, url: str) -> None:
+    assert command(Server(server.data_dir, database=url), "migrate").returncode == 0
+    run(url, "UPDATE installation SET move = 'another'")
+    refused(moved(server, url), "There is a Keyturn already")
+    assert is_usable(server)
+
+
 def test_a_place_that_is_prepared_and_was_never_used_is_empty(server: Server, url: str) -> None:
     assert command(Server(server.data_dir, database=url), "migrate").returncode == 0
     assert moved(server, url).returncode == 0
@@ -216,6 +211,7 @@ def test_what_fails_half_way_leaves_nothing_and_can_be_tried_again(
     trigger(url, "tokens", body)
     refused(moved(server, url), "PostgreSQL can't be used")
     assert run(url, "SELECT count(*) FROM audit") == [(0,)]
+    assert not is_usable(server, database=url)
     assert is_usable(server)
     run(url, "DROP TRIGGER happens ON tokens")
     assert moved(server, url).returncode == 0

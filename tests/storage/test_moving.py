@@ -50,15 +50,15 @@ def copy(postgres: Cluster) -> Iterator[Copy]:
         yield made
 
 
-def moved(original: Original, copy: Copy, move: str) -> None:
-    copy.prepare(original.id)
-    read = copy.fill(original, move, lambda *_: None)
+def moved(original: Original, copy: Copy) -> None:
+    copy.prepare(original.id, "m")
+    read = copy.fill(original, lambda *_: None)
     assert dict(copy.contents(original)) == read
 
 
 def rows(copy: Copy, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(copy._url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query).fetchall()
 
 
 def kept(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -92,7 +92,7 @@ def test_any_value_is_the_same(
         original.credentials.executemany(ADD_ENTRY, entries)
         original.credentials.executemany("INSERT INTO charges VALUES (?, ?, ?, ?, ?)", charges)
         original.limits.executemany("INSERT INTO attempts VALUES (?, ?, ?)", attempts)
-        moved(original, copy, "m")
+        moved(original, copy)
     columns = "at, action, actor_id, address, agent_id, details"
     assert rows(copy, f"SELECT {columns} FROM audit ORDER BY seq") == kept(entries)
     assert rows(copy, "SELECT bucket, at, expires_at FROM attempts ORDER BY seq") == kept(attempts)
@@ -107,7 +107,7 @@ def test_numbers_that_were_given_once_are_not_given_again(
         original.credentials.executemany(ADD_ENTRY, [(0, "a", None, None, None, "{}")] * 3)
         last = original.credentials.execute("SELECT max(seq) FROM audit").get
         original.credentials.execute("DELETE FROM audit WHERE seq = ?", (last,))
-        moved(original, copy, "m")
+        moved(original, copy)
     query = "SELECT nextval(pg_get_serial_sequence('{}', 'seq'))"
     assert rows(copy, query.format("audit")) == [(last + 1,)]
     assert rows(copy, query.format("refusals")) == [(1,)]
@@ -117,7 +117,7 @@ def test_every_table_and_column_of_both_databases_is_copied(
     databases: tuple[Database, Database], copy: Copy
 ) -> None:
     with held(*databases) as original:
-        copy.prepare(original.id)
+        copy.prepare(original.id, "m")
         described = {table.name: set(table.columns) for _, table in original.tables()}
         for database, names in ((original.credentials, CREDENTIALS), (original.limits, LIMITS)):
             there = {

@@ -85,8 +85,8 @@ def _check_original(settings: Settings) -> None:
 
 
 def _copy_and_prove(original: "Original", copy: "Copy", number: str) -> None:
-    copy.prepare(original.id)
-    read = copy.fill(original, number, partial(_show, "copied"))
+    copy.prepare(original.id, number)
+    read = copy.fill(original, partial(_show, "copied"))
     for table, contents in copy.contents(original):
         if contents != read[table]:
             raise UnusableDatabase(

@@ -192,8 +192,8 @@ class Copy:
         with _told(), _transaction(self._connection):
             return self._state()
 
-    def prepare(self, installation: str) -> None:
-        """Make the tables where there are none.
+    def prepare(self, installation: str, move: str) -> None:
+        """Make the tables where there are none. From now until `arrive` nobody serves them.
 
         Raises:
             UnusableDatabase: something else is there; that stays as it is.
@@ -205,27 +205,26 @@ class Copy:
             postgres_server.limits_database,
         ):
             postgres_server.prepare(describe_database(self._url))
+        with _told(), _transaction(self._connection):
+            self._refuse_occupied(installation)
+            self._connection.execute(_ARRIVING, (installation, move))
 
     def fill(
-        self, original: Original, move: str, report: Callable[[str, Contents], None]
+        self, original: Original, report: Callable[[str, Contents], None]
     ) -> dict[str, Contents]:
         """Copy every table, in one transaction; what was read of each, which is reported too.
 
-        Until `arrive` nobody serves it.
-
         Raises:
-            UnusableDatabase: something else is there, or it failed: nothing has changed then.
+            UnusableDatabase: it failed, and left nothing.
         """
-        installation, tables = original.id, original.tables()
+        tables = original.tables()
         with _told(), _transaction(self._connection):
-            self._refuse_occupied(installation)
             for _, table in reversed(tables):
                 self._connection.execute(sql.SQL("DELETE FROM {}").format(_name(table.name)))
             contents = {}
             for database, table in tables:
                 contents[table.name] = _copy(database, table, self._connection)
                 report(table.name, contents[table.name])
-            self._connection.execute(_ARRIVING, (installation, move))
         return contents
 
     def contents(self, original: Original) -> Iterator[tuple[str, Contents]]:
@@ -242,7 +241,7 @@ class Copy:
 
     def _refuse_occupied(self, installation: str) -> None:
         there = self._state()
-        if there and there.used and (there.move is None or there.installation != installation):
+        if there and (there.used if there.move is None else there.installation != installation):
             raise UnusableDatabase(f"There is a Keyturn already: {self.place}. It stays as it is.")
 
     def _state(self) -> State | None:
