@@ -20,21 +20,17 @@ def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> A
     return next((agent for agent, mac in found if agent and agent.key_mac == mac.digest), None)
 
 
-def kept_now(
+async def kept_now(
     service: Service, shape: Callable[..., Shape], query: str, credential: Credential
 ) -> Shape | None:
-    """The record that is kept under this credential's keyed hash, read here and now."""
-    keyring = service.keyring
-    if len(keyring.keys) == 1:
-        return service.store.look_up(shape, query, mac=keyring.mac(credential).digest)
-    # In one snapshot: between two, it may move from one server key to another.
-    macs = keyring.candidates(credential)
-    found = service.store.read(lambda tx: [tx.one(shape, query, mac=mac.digest) for mac in macs])
-    return next((record for record in found if record is not None), None)
+    """The record that is kept under this credential's keyed hash now."""
+    macs = [mac.digest for mac in service.keyring.candidates(credential)]
+    found = await service.store.look_up(shape, query, macs)
+    return found[0] if found else None
 
 
 def confirm(tx: Transaction, principal: Principal) -> None:
-    """Make sure, within the transaction that acts on it, that the token is alive still.
+    """Make sure, within the transaction that reads for it, that the token is alive still.
 
     Raises:
         InvalidToken: it was deleted, or its developer disabled, since it was authenticated.
@@ -43,8 +39,28 @@ def confirm(tx: Transaction, principal: Principal) -> None:
         raise InvalidToken
 
 
+def hold(tx: Transaction, principal: Principal) -> None:
+    """`confirm`, and until the transaction that changes something ends nobody takes it away.
+
+    Raises:
+        InvalidToken: as `confirm`.
+    """
+    tx.one(int, "hold_token", id=principal.token_id)
+    confirm(tx, principal)
+
+
 def own_agent(tx: Transaction, principal: Principal, agent_id: str) -> Agent:
-    """The developer's agent of this id.
+    """The developer's agent of this id, to be changed.
+
+    Raises:
+        AgentNotFound, InvalidToken: as `seen_agent`.
+    """
+    tx.one(int, "hold_token", id=principal.token_id)
+    return seen_agent(tx, principal, agent_id)
+
+
+def seen_agent(tx: Transaction, principal: Principal, agent_id: str) -> Agent:
+    """The developer's agent of this id, to be looked at.
 
     Raises:
         AgentNotFound: there is none, or it is another developer's.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import own_agent
+from keyturn.actions.find_agent import own_agent, seen_agent
 from keyturn.actions.issue_credentials import replace_secret
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import record, refusals_recorded
@@ -55,9 +55,9 @@ async def list_agents(
     return Page.of(found, limit, lambda agent: (agent.seq,))
 
 
-def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:
+async def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:
     """One agent. Raises `AgentNotFound`."""
-    return service.store.read(lambda tx: own_agent(tx, principal, agent_id))
+    return await service.store.read(lambda tx: seen_agent(tx, principal, agent_id))
 
 
 async def update_agent(
@@ -79,9 +79,9 @@ async def update_agent(
             if changed := [name for name, value in columns.items() if kept[name] != value]:
                 tx.execute("update_agent", id=agent.id, **{**kept, **columns})
                 record(tx, service, call, attempt, changed=[_CHANGEABLE[name] for name in changed])
-            return own_agent(tx, principal, agent_id)
+            return seen_agent(tx, principal, agent_id)
 
-        return await service.store.write(update)
+        return await service.store.write(update, alone=[agent_id])
 
 
 async def delete_agent(service: Service, call: Call, principal: Principal, agent_id: str) -> None:
@@ -95,7 +95,7 @@ async def delete_agent(service: Service, call: Call, principal: Principal, agent
             tx.fence(end_record("agent", agent.id))
             record(tx, service, call, attempt)
 
-        await service.store.write(delete)
+        await service.store.write(delete, alone=[agent_id])
     await service.store.scrub()
 
 
@@ -121,7 +121,7 @@ async def configure_rotation_secret(
             record(tx, service, call, attempt, generation=agent.generation + 1)
             return secret
 
-        return await service.store.write(configure)
+        return await service.store.write(configure, alone=[agent_id])
 
 
 async def remove_rotation_secret(
@@ -144,7 +144,7 @@ async def remove_rotation_secret(
                 replace_secret(tx, service, agent, None)
                 record(tx, service, call, attempt, generation=agent.generation + 1)
 
-        await service.store.write(remove)
+        await service.store.write(remove, alone=[agent_id])
 
 
 async def change_credits(
@@ -169,9 +169,9 @@ async def change_credits(
                 raise InvalidRequest("amount", f"the balance would be above {MAX_CREDITS}")
             tx.execute("set_credit_balance", id=agent.id, credit_balance=balance)
             record(tx, service, call, attempt, amount=amount, balance=balance, reason=reason)
-            return own_agent(tx, principal, agent_id)
+            return seen_agent(tx, principal, agent_id)
 
-        return await service.store.write(change)
+        return await service.store.write(change, alone=[agent_id])
 
 
 _CHANGEABLE = {
