@@ -136,7 +136,7 @@ def test_every_table_and_column_of_both_databases_is_copied(
     ):
         found.setdefault(table, set()).add(column)
     assert {name: found[name] for name in described} == described
-    assert set(found) - set(described) == {"installation", "keyturn_schema"}
+    assert set(found) - set(described) == {"installation", "keyturn_schema", "keyturn_turns"}
 
 
 def test_both_databases_have_migrations_of_the_same_numbers() -> None:
