@@ -18,7 +18,7 @@ from bench.suite import Outcome, Ratio, take_turns
 from tests.postgres import Cluster
 
 AGENTS = 40
-SHORT = ("Keyturn, 4 connections", "one query each, 4 connections", "rotation 2")
+SHORT = ("one query each, 4 connections", "rotation 2")
 PRINTED = (
     "tps = 1234.5 (without initial connection time)\nnumber of failed transactions: 2 (0.1%)\n"
 )
