@@ -15,7 +15,7 @@ from .proxy import Exchange
 from .subject import ROTATION, Subject
 
 PATIENCE = 120.0
-PAUSE = 0.02
+PAUSE = 0.1
 """Seconds between rotations: what was given out is all looked at afterwards."""
 
 

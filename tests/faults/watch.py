@@ -11,7 +11,7 @@ from .ledger import new_agent
 from .outcome import Outcome
 
 CHECK = "/v1/forward-auth"
-PAUSE = 0.1
+PAUSE = 0.2
 ROUNDS = 3
 
 
