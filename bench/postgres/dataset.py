@@ -20,7 +20,7 @@ from bench.checks.dataset import agent_rows, sample_places
 from keyturn.core.keyed_hash import Keyring
 from keyturn.server_key_file import read_server_keys
 from keyturn.storage import migrations
-from tests.postgres import Cluster, made_cluster, server_user
+from tests.postgres import Cluster, cluster_in
 
 MADE, COPY = "made", "run"
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
@@ -105,12 +105,11 @@ def dataset(build: Path, agents: int) -> Iterator[Dataset]:
     if not current:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "cluster").mkdir(parents=True)
-        cluster = made_cluster(folder / "cluster")
-        settings = (f"{name} = {value}\n" for name, value in SETTINGS.items())
+    cluster = cluster_in(folder / "cluster")
+    if not current:
+        cluster.make()
         with (cluster.folder / "data" / "postgresql.conf").open("a") as file:
-            file.writelines(settings)
-    else:
-        cluster = Cluster(folder / "cluster", server_user())
+            file.writelines(f"{name} = {value}\n" for name, value in SETTINGS.items())
     try:
         cluster.start()
         found = Dataset(cluster, folder, agents)
