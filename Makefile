@@ -47,7 +47,7 @@ lint: .venv/.dev  ## What can be checked without running: format, lint, types, i
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: programs .venv/.dev  ## Measure (make bench ARGS=checks; ARGS=timing: what refusals tell)
+bench: programs .venv/.dev  ## Measure (make bench ARGS=checks, ARGS=postgres; ARGS=timing: what refusals tell)
 	$(BIN)/python -m bench $(ARGS)
 
 faults: .venv/.dev  ## Break things on purpose: crashes, power cuts, full disks, races, networks

@@ -2,9 +2,11 @@
 
     python -m bench [--quick] [--only GROUP]… [--write-docs]
     python -m bench checks [--quick] [--only GROUP]… [--peers | --scale] [--write-docs]
+    python -m bench postgres [--quick] [--only GROUP]… [--write-docs]
     python -m bench timing [--quick] [--write-docs]
 
-docs/performance.md, docs/checks.md and docs/timing.md say what is measured and what that is worth.
+docs/performance.md, docs/checks.md, docs/scaling.md and docs/timing.md say what is measured and
+what that is worth.
 """
 
 import argparse
@@ -16,12 +18,14 @@ from bench import plan, report
 from bench.checks import plan as checks_plan
 from bench.checks import run as checks
 from bench.machine import describe
+from bench.postgres import plan as postgres_plan
+from bench.postgres import run as postgres
 from bench.suite import Figures, take_turns
 from bench.timing import run as timing
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-GROUPS = {"rates": plan.GROUPS, "checks": checks_plan.GROUPS}
+GROUPS = {"rates": plan.GROUPS, "checks": checks_plan.GROUPS, "postgres": postgres_plan.GROUPS}
 
 
 def main() -> None:
@@ -32,6 +36,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as name:
         if arguments.what == "checks":
             checks.main(Path(name), BUILD, ROOT / "docs", arguments)
+        elif arguments.what == "postgres":
+            postgres.main(Path(name), BUILD, ROOT / "docs", arguments)
         elif arguments.what == "timing":
             timing.main(Path(name), BUILD, ROOT / "docs", arguments.quick, arguments.write_docs)
         else:
@@ -64,7 +70,8 @@ def tables(figures: Figures, machine: dict[str, str], rounds: int, seconds: floa
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("what", nargs="?", choices=["rates", "checks", "timing"], default="rates")
+    parts = ["rates", "checks", "postgres", "timing"]
+    parser.add_argument("what", nargs="?", choices=parts, default="rates")
     parser.add_argument("--quick", action="store_true", help="a rough answer in half a minute")
     parser.add_argument("--only", action="append", default=[], metavar="GROUP", help=_groups())
     parser.add_argument("--peers", action="store_true", help="checks: install the peers too")

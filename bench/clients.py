@@ -50,11 +50,14 @@ class Rotating:
 
     pairs: list[tuple[str, str]] = field(repr=False)
     turn: int = 0
+    recoverable: bool = False
+    """Whether each rotation has an idempotency key of its own."""
 
     def next_request(self) -> bytes:
         """The rotation of the agent whose turn it is."""
         key, secret = self.pairs[self.turn]
-        return rotation(key, secret, address=new_address())
+        extra = f'Idempotency-Key: "{secrets.token_urlsafe(24)}"\r\n' if self.recoverable else ""
+        return rotation(key, secret, address=new_address(), extra=extra)
 
     def received(self, response: Response) -> bool:
         """Keep the new pair; after an error the next turn of that agent tries the old one again."""

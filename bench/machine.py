@@ -48,13 +48,14 @@ def pinned(to: set[int]) -> Iterator[None]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time used so far by a process and its living descendants."""
+    """Processor time used so far by a process and its descendants, but for orphans."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except FileNotFoundError:
         return 0.0
-    own = (int(fields[11]) + int(fields[12])) / TICK
+    # The last two are those of children that have ended.
+    own = sum(map(int, fields[11:15])) / TICK
     return own + sum(cpu_seconds(int(child)) for child in children)
 
 

@@ -66,7 +66,7 @@ def measurements(folder: Path, groups: Sequence[str]) -> Iterator[list[Measureme
             if name in groups:
                 data_dir = folder / f"data-{workers}"
                 running = stack.enter_context(servers.keyturn(data_dir, workers=workers))
-                found += [_rotations(load, name, running, count) for count in CLIENTS]
+                found += [rotations(load, name, running, count) for count in CLIENTS]
         yield found
 
 
@@ -122,11 +122,17 @@ def _bare(load: ProcessPoolExecutor, name: str, server: servers.Running, count: 
     return Measurement(f"{name} {count}", run)
 
 
-def _rotations(
-    load: ProcessPoolExecutor, name: str, server: servers.Running, count: int
+def rotations(
+    load: ProcessPoolExecutor,
+    name: str,
+    server: servers.Running,
+    count: int,
+    *,
+    recoverable: bool = False,
 ) -> Measurement:
+    """Rotations of agents of so many clients, which are registered now."""
     pairs = register(server.port, count * AGENTS_PER_CLIENT)
-    clients = [Rotating(pairs[at::count]) for at in range(count)]
+    clients = [Rotating(pairs[at::count], recoverable=recoverable) for at in range(count)]
 
     def run(seconds: float) -> Outcome:
         sample, clients[:] = load.submit(_drive, server, clients, seconds).result()

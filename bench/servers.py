@@ -41,9 +41,11 @@ class PlainServer(Server):
 
 
 @contextlib.contextmanager
-def keyturn(data_dir: Path, *, workers: int = 1, kind: type[Server] = Server) -> Iterator[Running]:
+def keyturn(
+    data_dir: Path, *, workers: int = 1, kind: type[Server] = Server, database: str = ""
+) -> Iterator[Running]:
     """The product itself, from its own command, with limits out of the way."""
-    server = kind(data_dir, workers=workers, **SETTINGS)
+    server = kind(data_dir, workers=workers, database=database, **SETTINGS)
     with pinned(cores_for(workers)):
         server.start()
     try:

@@ -69,8 +69,7 @@ class Dataset:
         self.data_dir.mkdir(mode=0o700, parents=True)
         schema = prepare(self.database)
         keyring = Keyring(make_server_key_file(self.data_dir / "server-key"))
-        places = random.Random(self.agents).sample(range(self.agents), min(SAMPLE, self.agents))
-        sample = _fill(self.database, keyring, self.agents, frozenset(places))
+        sample = _fill(self.database, keyring, self.agents, sample_places(self.agents))
         self._sample.touch(0o600)
         self._sample.write_text("\n".join(sample), "ascii")
         self._stamp.write_text(json.dumps({"schema": schema}))
@@ -103,7 +102,7 @@ def _fill(database: Database, keyring: Keyring, count: int, places: frozenset[in
     with connection:
         server_key = {"id": current.id, "verifier": current.verifier, "now": now}
         connection.execute(statements["add_server_key"], server_key)
-        rows = _agents(keyring, count, places, sample, now)
+        rows = agent_rows(keyring, count, places, sample, now)
         connection.executemany(statements["add_agent"], rows)
         use = {"at": now + 1, "address": "127.0.0.1", "generation": 1}
         uses = ({"id": identifier, **use} for identifier in sample)
@@ -115,9 +114,16 @@ def _fill(database: Database, keyring: Keyring, count: int, places: frozenset[in
     return list(sample.values())
 
 
-def _agents(
+def sample_places(agents: int) -> frozenset[int]:
+    """Whose keys are kept: the same ones for a number of agents, spread over them."""
+    places = random.Random(agents).sample(range(agents), min(SAMPLE, agents))
+    return frozenset(places)
+
+
+def agent_rows(
     keyring: Keyring, count: int, places: frozenset[int], sample: dict[str, str], now: int
 ) -> Iterator[dict[str, object]]:
+    """The values of `add_agent` for each; `sample` takes the keys of those at the places, by id."""
     for place in range(count):
         key = Credential.generate(Kind.API_KEY, PREFIX, os.urandom)
         mac = keyring.mac(key)

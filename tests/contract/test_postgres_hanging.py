@@ -1,7 +1,6 @@
 """A PostgreSQL that hangs, or that somebody locks: 503 with Retry-After, and it heals by itself."""
 
 import asyncio
-import os
 import secrets
 import signal
 import time
@@ -50,18 +49,11 @@ def disturbed(server: Server) -> Service:
 @contextmanager
 def hanging(cluster: Cluster) -> Iterator[None]:
     """Let every process of the server stand still: it takes connections, and answers nobody."""
-    assert cluster.process is not None
-    stopped = [cluster.process.pid]
-    with psycopg.connect(cluster.url, autocommit=True) as last:
-        os.kill(stopped[0], signal.SIGSTOP)
-        stopped += [pid for (pid,) in last.execute("SELECT pid FROM pg_stat_activity")]
-        try:
-            for each in stopped[1:]:
-                os.kill(each, signal.SIGSTOP)
-            yield
-        finally:
-            for each in stopped:
-                os.kill(each, signal.SIGCONT)
+    cluster.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        cluster.signal(signal.SIGCONT)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,6 +50,11 @@ def nginx(folder: Path, ports: Mapping[str, int]) -> Sequence[str]:
 def caddy(folder: Path, ports: Mapping[str, int]) -> Sequence[str]:
     """The command that runs the Caddy example."""
     (folder / "Caddyfile").write_text(CADDY + example("caddy/Caddyfile", ports))
+    return run_caddy()
+
+
+def run_caddy() -> Sequence[str]:
+    """The command that runs the Caddyfile of the folder it is started in."""
     return [program("caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile"]
 
 
@@ -78,24 +84,39 @@ def program(name: str) -> str:
     return found
 
 
+def installed_beside_python(name: str) -> str:
+    """Where a program of the development requirements is."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None:
+        pytest.fail(f"{name} is not installed (requirements/dev.txt)", pytrace=False)
+    return found
+
+
 @contextlib.contextmanager
 def running_proxy(name: str, folder: Path, *, keyturn: int, api: int) -> Iterator[int]:
     """The port of the example's proxy, started in the folder and stopped afterwards."""
     port = free_port()
     command = PROXIES[name](folder, {"8080": port, "8787": keyturn, "9000": api})
+    with running(command, folder, port):
+        yield port
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], folder: Path, port: int, **environment: str) -> Iterator[None]:
+    """A program that listens on the port, started in the folder and killed afterwards."""
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={"PATH": WHERE, "HOME": str(folder)},
+            env={"PATH": WHERE, "HOME": str(folder), **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
         wait_for(port, process, log)
-        yield port
+        yield
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -1,0 +1,1 @@
+"""Checks and rotations on PostgreSQL, beside what others make of the same server."""
