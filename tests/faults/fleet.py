@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from keyturn.testing import Server
-from tests.postgres import Cluster, running_cluster
+from tests.postgres import Cluster
 
 from .ledger import UNLIMITED
 from .outcome import Outcome
@@ -72,14 +72,14 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def running_fleet(server: type[Server]) -> Iterator[Fleet]:
-    """Four started servers on a PostgreSQL of their own; `server` is how each is run."""
+def running_fleet(server: type[Server], cluster: Cluster) -> Iterator[Fleet]:
+    """Four started servers on one database; `server` is how each is run."""
     key = "k1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     with (
         tempfile.TemporaryDirectory(prefix="keyturn-fleet-") as folder,
-        running_cluster() as cluster,
         ThreadPoolExecutor(SERVERS) as pool,
     ):
+        database = cluster.new_database()
         settings: dict[str, Any] = {
             "server_key": key,
             "trusted_proxies": "127.0.0.1/32",
@@ -88,7 +88,7 @@ def running_fleet(server: type[Server]) -> Iterator[Fleet]:
         servers = [
             server(
                 Path(folder) / _name(at),
-                database=f"{cluster.url}&application_name={_name(at)}",
+                database=f"{database}&application_name={_name(at)}",
                 **settings,
             )
             for at in range(SERVERS)

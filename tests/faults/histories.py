@@ -6,11 +6,13 @@ killed. What each agent's clients saw must be what one agent would have answered
 after the other (linearizability; the agent is `agent_model`).
 """
 
+import contextlib
 import random
 import threading
 import time
 
 from keyturn.testing import Server
+from tests.postgres import Cluster, running_cluster
 
 from .agent_model import CHECKS, GOOD, Kind, Operation, explain, told
 from .fleet import Fleet, running_fleet
@@ -32,11 +34,17 @@ GIVES_UP = 0.04
 
 
 def run(
-    runs: int, seed: int, *, server: type[Server] = Server, until_seen: bool = False
+    runs: int,
+    seed: int,
+    *,
+    server: type[Server] = Server,
+    cluster: Cluster | None = None,
+    until_seen: bool = False,
 ) -> Outcome:
     """Record and explain that many histories; `until_seen` ends it with the first violation."""
     outcome = Outcome()
-    with running_fleet(server) as fleet:
+    started = running_cluster() if cluster is None else contextlib.nullcontext(cluster)
+    with started as database, running_fleet(server, database) as fleet:
         for number in range(runs):
             _record(fleet, f"{seed} {number}", outcome)
             outcome.runs += 1
