@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import json
 import random
 import secrets
 import tempfile
@@ -17,6 +16,7 @@ import psycopg
 from keyturn.testing import Server
 from tests.postgres import Cluster
 
+from .connection import Connection
 from .ledger import UNLIMITED
 from .outcome import Outcome
 from .recorded_agent import Tokens
@@ -41,8 +41,10 @@ class Fleet:
         self._pool = pool
         self._coming: dict[Server, Future[None]] = {}
         operator = servers[0].create_developer("histories@example.com", operator=True).token
-        made = servers[0].run("service", "create", "--name", "histories", "--json")
-        self.tokens = Tokens(operator, str(json.loads(made.stdout)["token"]))
+        with Connection(servers[0].port) as connection:
+            named = {"name": "histories"}
+            made = connection.call("POST", "/v1/service-tokens", token=operator, body=named)
+        self.tokens = Tokens(operator, made.json()["token"])
 
     def strike(self, choice: random.Random) -> None:
         """Kill a server, or cut a connection between one and the database."""
@@ -51,8 +53,8 @@ class Fleet:
                 start.result()
                 del self._coming[server]
         up = [server for server in self.servers if server not in self._coming]
-        if len(up) >= ENOUGH and choice.random() < 0.25:
-            server = choice.choice(up)
+        server, kill = choice.choice(up), choice.random() < 0.25
+        if kill and len(up) >= ENOUGH:
             server.kill()
             self._coming[server] = self._pool.submit(server.start)
             self.faults["servers killed"] += 1

@@ -21,10 +21,8 @@ from .recorded_agent import PATIENCE, RecordedAgent, Shown, register
 
 AGENTS = 2
 CLIENTS = 8
-OPERATIONS = 24
-"""That each client asks for in a history."""
-SECONDS = 1.2
-"""After which no client begins another operation."""
+TURNS = 12
+"""Of each client in a history; in some it asks for more than one thing."""
 FAULTS = 4
 """At most, in one history."""
 RUNS = 1000
@@ -61,10 +59,12 @@ def _record(fleet: Fleet, name: str, outcome: Outcome) -> None:
     clients = [Client(fleet, agents, f"{name} {number}", number) for number in range(CLIENTS)]
     for client in clients:
         client.start()
-    for moment in sorted(choice.uniform(0, SECONDS) for _ in range(choice.randint(0, FAULTS))):
-        time.sleep(max(0, agents[0].started + moment - time.monotonic()))
-        if any(client.is_alive() for client in clients):
-            fleet.strike(choice)
+    for count in sorted(
+        choice.randrange(CLIENTS * TURNS) for _ in range(choice.randint(0, FAULTS))
+    ):
+        while sum(len(agent.operations) for agent in agents) < count and _any_alive(clients):
+            time.sleep(0.001)
+        fleet.strike(choice)
     for client in clients:
         client.join()
     last = Client(fleet, agents, f"{name} last", CLIENTS)
@@ -77,6 +77,10 @@ def _record(fleet: Fleet, name: str, outcome: Outcome) -> None:
         outcome.note("of unknown outcome", sum(it.returned is None for it in asked))
         outcome.note("changes of credentials", order.state.generation - 1)
         outcome.note("places searched", order.looked_at)
+
+
+def _any_alive(clients: list["Client"]) -> bool:
+    return any(client.is_alive() for client in clients)
 
 
 def _new_agent(fleet: Fleet) -> RecordedAgent:
@@ -99,10 +103,7 @@ class Client(threading.Thread):
         self._number = number
 
     def run(self) -> None:
-        end = time.monotonic() + SECONDS
-        for _ in range(OPERATIONS):
-            if time.monotonic() > end:
-                break
+        for _ in range(TURNS):
             self._do_something(self._choice.choice(self._agents))
 
     def look_around(self, agent: RecordedAgent) -> None:
@@ -132,11 +133,12 @@ class Client(threading.Thread):
             kind = choice.choice(CHANGES)
             pair = agent.newest if kind is Kind.REVOKE else 0
             self._ask(agent, kind, Shown(pair, pair))
+            self._repeat(agent)
         else:
             self._rotate(agent)
 
     def _rotate(self, agent: RecordedAgent) -> None:
-        """As others may do with the same pair now, then at once with the old key elsewhere."""
+        """As others may do with the same pair now; then look at once elsewhere what came of it."""
         pair, choice = agent.newest, self._choice
         wish = choice.random()
         once = None
@@ -148,13 +150,16 @@ class Client(threading.Thread):
         operation = self._ask(agent, Kind.ROTATE, Shown(pair, pair, once), server)
         if operation is not None and operation.status == GOOD:
             for _ in range(choice.randint(0, 3)):
-                self._ask(agent, choice.choice(CHECKS), Shown(pair), self._server(but=server))
+                again = once is not None and choice.random() < 0.4
+                kind = Kind.ROTATE if again else choice.choice(CHECKS)
+                shown = Shown(pair, pair, once) if again else Shown(pair)
+                self._ask(agent, kind, shown, self._server(but=server))
 
     def _repeat(self, agent: RecordedAgent) -> None:
         """A rotation that somebody has asked for, most likely one without an answer."""
         asked = [it for it in agent.operations if it.once is not None]
         unknown = [it for it in asked if it.returned is None]
-        if again := unknown[-1:] or asked[-2:]:
+        if again := unknown[-1:] or [it for it in asked if it.status == GOOD][-2:]:
             chosen = self._choice.choice(again)
             self._ask(agent, Kind.ROTATE, Shown(chosen.key, chosen.secret, chosen.once))
 
