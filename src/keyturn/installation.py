@@ -58,7 +58,7 @@ async def open_service(
     with open_stores(settings, on_lost_commit) as (store, limits, fence):
         try:
             await guard_fence(store, fence)
-            service = _service(settings, store, limits)
+            service = await _service(settings, store, limits)
             await register_server_keys(service)
         except (MissingServerKey, UnusableFence) as error:
             raise UnusableInstallation(str(error)) from error
@@ -82,10 +82,10 @@ class Kept:
     open: Callable[[Callable[[], None], FenceFile | None], ClosableStore]
 
 
-@contextlib.contextmanager
-def open_copy(
+@contextlib.asynccontextmanager
+async def open_copy(
     settings: Settings, copy: Database, on_lost_commit: Callable[[], None]
-) -> Iterator[Service]:
+) -> AsyncIterator[Service]:
     """A copy of the database alone, its schema up to date and its server keys there.
 
     Raises:
@@ -96,7 +96,7 @@ def open_copy(
     except UnusableDatabase as error:
         raise UnusableInstallation(str(error)) from error
     with contextlib.closing(SqliteStore(copy, on_lost_commit)) as store:
-        yield _service(settings, store, store)
+        yield await _service(settings, store, store)
 
 
 @contextlib.contextmanager
@@ -122,11 +122,11 @@ def open_stores(
         yield store, limits, fence
 
 
-def _service(settings: Settings, store: Store, limits: Store) -> Service:
+async def _service(settings: Settings, store: Store, limits: Store) -> Service:
     return Service(
         store=store,
         limits=limits,
-        keyring=find_keyring(settings, store),
+        keyring=await find_keyring(settings, store),
         policy=_policy(settings),
         now=lambda: time.time_ns() // 1_000_000,
         random_bytes=os.urandom,
@@ -215,7 +215,7 @@ def make_data_dir(folder: Path) -> None:
         sync_directory(path.parent)
 
 
-def find_keyring(settings: Settings, store: Store) -> Keyring:
+async def find_keyring(settings: Settings, store: Store) -> Keyring:
     """The server keys of the environment or the file, held against what the database needs.
 
     Raises:
@@ -225,7 +225,7 @@ def find_keyring(settings: Settings, store: Store) -> Keyring:
     place = "KEYTURN_SERVER_KEY" if in_environment else settings.server_key_path
     try:
         keys = configured_server_keys(settings)
-        check_server_keys(store, keys)
+        await check_server_keys(store, keys)
         if not keys and not in_environment:
             keys = make_server_key_file(settings.server_key_path)
         return Keyring(keys)

@@ -30,7 +30,7 @@ class Shop:
         else:
             new = NewToken(Kind.SERVICE_TOKEN, "shop", self.developer.developer_id)
             _, made = do(create_token(service, call(), self.developer, new))
-        self.token = authenticate_service(service, call(), made.reveal())
+        self.token = do(authenticate_service(service, call(), made.reveal()))
 
     def check(
         self, *checks: Check, once: str | None = None, service: Service | None = None

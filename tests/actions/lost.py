@@ -75,7 +75,7 @@ def revealed(pair: Pair) -> tuple[str, str]:
 
 def use(service: Service, pair: Pair) -> None:
     """The API key is accepted, and the next round of housekeeping has written so."""
-    authenticate_agent(service, call(), bearer(pair))
+    do(authenticate_agent(service, call(), bearer(pair)))
     do(write_uses(service))
 
 
@@ -87,8 +87,10 @@ def receipts(world: World) -> int:
 def attempts(world: World, address: str, limit: str = "rotation") -> int:
     """How many attempts are counted for the address."""
     values = {"after": 0, "now": world.clock.now, "quota": 1000}
-    counted = world.service.limits.read(
-        lambda tx: tx.one(Counted, "counted_attempts", bucket=f"{limit} {address}", **values)
+    counted = do(
+        world.service.limits.read(
+            lambda tx: tx.one(Counted, "counted_attempts", bucket=f"{limit} {address}", **values)
+        )
     )
     return counted.count if counted else 0
 

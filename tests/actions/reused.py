@@ -12,6 +12,7 @@ from keyturn.core.audit_trail import Entry
 from keyturn.core.errors import InvalidCredentials
 from tests.actions.lost import DEAD, code_of, lose
 from tests.actions.world import SECOND, World, bearer, call, presented
+from tests.storage.batches import do
 
 Noticed = list[tuple[str, str, int]]
 
@@ -45,7 +46,7 @@ class Life:
 
     def look(self, pair: Pair) -> None:
         with pytest.raises(InvalidCredentials):
-            authenticate_agent(self.world.service, call(), bearer(pair))
+            do(authenticate_agent(self.world.service, call(), bearer(pair)))
 
 
 def a_life(world: World) -> Life:

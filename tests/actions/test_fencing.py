@@ -97,7 +97,7 @@ def test_what_a_restored_store_had_of_an_agent_is_known_as_retired(world: World)
     registered = world.register()
     do(restore_store(world.service, dict([agent_record(registered.agent_id, 2, "active")])))
     with pytest.raises(InvalidCredentials):
-        authenticate_agent(world.service, call(), bearer(registered.pair))
+        do(authenticate_agent(world.service, call(), bearer(registered.pair)))
     do(move_refusals_to_trail(world.service))
     [entry] = world.trail(action="credential.reused")
     assert entry.agent_id == registered.agent_id

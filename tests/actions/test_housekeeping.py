@@ -37,7 +37,7 @@ def created_by_a_developer(world: World) -> Registered:
 
 def used_once(world: World) -> Registered:
     made = world.register()
-    authenticate_agent(world.service, call(), bearer(made.pair))
+    do(authenticate_agent(world.service, call(), bearer(made.pair)))
     do(write_uses(world.service))
     return made
 
@@ -102,7 +102,7 @@ def test_a_removed_agents_key_is_unknown(world: World) -> None:
     world.clock.wait(days=31)
     do(remove_never_used_agents(world.service))
     with pytest.raises(InvalidCredentials):
-        authenticate_agent(world.service, call(), bearer(made.pair))
+        do(authenticate_agent(world.service, call(), bearer(made.pair)))
 
 
 def test_many_are_removed_some_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,19 +176,19 @@ def test_attempts_are_forgotten_when_no_window_counts_them(world: World) -> None
 class Silent(Around):
     """A store that does not answer."""
 
-    def check(self) -> None:
+    async def check(self) -> None:
         raise Unavailable("no answer")
 
 
 def test_an_installation_is_ready_while_both_stores_answer(world: World) -> None:
     service = world.service
-    check_ready(service)
+    do(check_ready(service))
     for broken in (
         replace(service, store=Silent(service.store)),
         replace(service, limits=Silent(service.limits)),
     ):
         with pytest.raises(Unavailable):
-            check_ready(broken)
+            do(check_ready(broken))
 
 
 def test_a_round_removes_all_that_has_expired(
@@ -209,8 +209,10 @@ def test_a_round_removes_all_that_has_expired(
 def attempts(world: World) -> int:
     """How many registrations are still counted for the installation."""
     values = {"after": 0, "now": world.clock.now, "quota": 1000}
-    everybody = world.service.limits.read(
-        lambda tx: tx.one(Counted, "counted_attempts", bucket="registration-total *", **values)
+    everybody = do(
+        world.service.limits.read(
+            lambda tx: tx.one(Counted, "counted_attempts", bucket="registration-total *", **values)
+        )
     )
     assert everybody is not None
     return everybody.count

@@ -1,10 +1,10 @@
 """A token that moves to another server key is good before, while and after it moves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from keyturn.actions.authenticate import authenticate_developer
-from keyturn.storage.store import Result, Store, Transaction
+from keyturn.storage.store import Shape, Store
 from tests.actions.world import FIRST_KEY, SECOND_KEY, Around, World, call
 from tests.storage.batches import do
 
@@ -16,8 +16,10 @@ class MovesAfterFirstRead(Around):
         super().__init__(store)
         self._moves = [move]
 
-    def read(self, work: Callable[[Transaction], Result]) -> Result:
-        result = super().read(work)
+    async def look_up(
+        self, shape: Callable[..., Shape], query: str, macs: Sequence[bytes]
+    ) -> list[Shape]:
+        result = await super().look_up(shape, query, macs)
         while self._moves:
             self._moves.pop()()
         return result

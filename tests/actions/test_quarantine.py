@@ -65,7 +65,7 @@ def test_its_attempts_are_counted(world: World, quarantined: Registered) -> None
 
 
 def test_its_key_works_for_everything_else(world: World, quarantined: Registered) -> None:
-    found = authenticate_agent(world.service, call(), bearer(quarantined.pair))
+    found = do(authenticate_agent(world.service, call(), bearer(quarantined.pair)))
     assert (found.id, found.status) == (quarantined.agent_id, "quarantined")
 
 

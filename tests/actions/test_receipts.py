@@ -159,7 +159,7 @@ def its_credits_change(world: World, lost: Lost) -> None:
 
 def its_old_key_is_tried(world: World, lost: Lost) -> None:
     with pytest.raises(InvalidCredentials):
-        authenticate_agent(world.service, call(), bearer(lost.old))
+        do(authenticate_agent(world.service, call(), bearer(lost.old)))
     do(write_uses(world.service))
 
 
@@ -200,7 +200,7 @@ def test_a_use_of_the_old_key_that_is_written_after_the_rotation_does_not_end_it
     world: World,
 ) -> None:
     made = world.register()
-    authenticate_agent(world.service, call(), bearer(made.pair))
+    do(authenticate_agent(world.service, call(), bearer(made.pair)))
     lost = lose(world, made.pair)
     do(write_uses(world.service))
     assert repeat(world, lost) == REPLAYED
@@ -210,7 +210,7 @@ def test_a_use_that_another_process_writes_two_rotations_later_does_not_end_the_
     world: World,
 ) -> None:
     behind, first = world.process(), lose(world)
-    authenticate_agent(behind, call(), bearer(first.new))
+    do(authenticate_agent(behind, call(), bearer(first.new)))
     second = lose(world, first.new)
     do(write_uses(behind))
     assert (repeat(world, first), repeat(world, second)) == (DEAD, REPLAYED)
@@ -218,7 +218,7 @@ def test_a_use_that_another_process_writes_two_rotations_later_does_not_end_the_
 
 def test_a_use_that_could_not_be_written_is_written_with_the_next_round(world: World) -> None:
     lost = lose(world)
-    authenticate_agent(world.service, call(), bearer(lost.new))
+    do(authenticate_agent(world.service, call(), bearer(lost.new)))
     with pytest.raises(Unavailable):
         do(write_uses(interrupted(world.service, "store before", Interruption(1))))
     do(write_uses(world.service))
@@ -227,7 +227,7 @@ def test_a_use_that_could_not_be_written_is_written_with_the_next_round(world: W
 
 def test_until_a_use_is_written_the_answer_can_still_be_had(world: World) -> None:
     lost = lose(world)
-    authenticate_agent(world.service, call(), bearer(lost.new))
+    do(authenticate_agent(world.service, call(), bearer(lost.new)))
     assert repeat(world, lost) == REPLAYED
     do(write_uses(world.service))
     assert repeat(world, lost) == DEAD

@@ -1,6 +1,6 @@
 """What follows when a pair comes back: an alert, a quarantine or the end, and once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -248,8 +248,12 @@ class Failing(Around):
         super().__init__(store)
         self._query = query
 
-    async def write(self, work: Callable[[Transaction], Result]) -> Result:
-        return await super().write(lambda tx: work(FailingTransaction(tx, self._query)))
+    async def write(
+        self, work: Callable[[Transaction], Result], *, alone: Iterable[str] = ()
+    ) -> Result:
+        return await super().write(
+            lambda tx: work(FailingTransaction(tx, self._query)), alone=alone
+        )
 
 
 class FailingTransaction:

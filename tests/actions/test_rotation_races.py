@@ -1,7 +1,7 @@
 """Rotations that meet each other or something else: one wins, and the others change nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -151,8 +151,10 @@ class Overtaken:
 
 
 class Lax(Around):
-    async def write(self, work: Callable[[Transaction], Result]) -> Result:
-        return await super().write(lambda tx: work(Overtaken(tx)))
+    async def write(
+        self, work: Callable[[Transaction], Result], *, alone: Iterable[str] = ()
+    ) -> Result:
+        return await super().write(lambda tx: work(Overtaken(tx)), alone=alone)
 
 
 def test_a_compare_and_swap_that_finds_another_generation_is_row_9(world: World) -> None:

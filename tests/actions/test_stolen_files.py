@@ -89,7 +89,7 @@ def lives(world: World, thief: Thief) -> list[Lost]:
         repeat(world, lost[-1])
         repeat(world, lost[-1], idempotency_key=secrets.token_hex(32))
         thief.copy()
-    authenticate_agent(world.service, call(), bearer(lost[-1].new))
+    do(authenticate_agent(world.service, call(), bearer(lost[-1].new)))
     do(write_uses(world.service))
     thief.copy()
     assert repeat(world, lost[-1]) == DEAD

@@ -1,7 +1,7 @@
 """Twins: the same rotation sent twice at once, in one process and in several."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.note_use import write_uses
 from keyturn.actions.rotate_credentials import rotate_own_credentials
 from keyturn.actions.service import Service
-from keyturn.storage.store import Result, Transaction
+from keyturn.storage.store import Result, Shape, Transaction
 from tests.actions.lost import (
     DEAD,
     attempts,
@@ -133,7 +133,7 @@ def test_a_first_use_between_a_repeats_look_and_its_entry_ends_it(world: World) 
     lost, other = lose(world), world.process()
 
     async def used() -> None:
-        authenticate_agent(other, call(), bearer(lost.new))
+        await authenticate_agent(other, call(), bearer(lost.new))
         await write_uses(other)
 
     service = replace(world.service, store=Around(world.service.store, before=used))
@@ -191,6 +191,12 @@ def reads_of(world: World, pair: Pair) -> int:
 class Counting(Around):
     reads = 0
 
-    def read(self, work: Callable[[Transaction], Result]) -> Result:
+    async def read(self, work: Callable[[Transaction], Result]) -> Result:
         self.reads += 1
-        return super().read(work)
+        return await super().read(work)
+
+    async def look_up(
+        self, shape: Callable[..., Shape], query: str, macs: Sequence[bytes]
+    ) -> list[Shape]:
+        self.reads += 1
+        return await super().look_up(shape, query, macs)

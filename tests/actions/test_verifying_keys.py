@@ -191,7 +191,7 @@ def test_a_retired_key_is_noticed_at_a_check(world: World) -> None:
     do(rotate_own_credentials(world.service, call(), presented(made.pair)))
     world.clock.wait(61_000)
     with pytest.raises(InvalidCredentials):
-        verify_key(world.service, call(), key_of(made))
+        do(verify_key(world.service, call(), key_of(made)))
     do(move_refusals_to_trail(world.service))
     assert noticed(world, made.agent_id) == [("warning", "api_key", 1)]
 
@@ -200,7 +200,7 @@ def refuse(service: Service, times: int, addresses: int = 1) -> None:
     calls = [call() for _ in range(addresses)]
     for number in range(times):
         with pytest.raises(InvalidToken):
-            authenticate_service(service, calls[number % addresses], "sk_live_sv_wrong")
+            do(authenticate_service(service, calls[number % addresses], "sk_live_sv_wrong"))
 
 
 def test_bad_service_tokens_are_an_entry_and_then_a_count(world: World) -> None:
@@ -221,13 +221,13 @@ def test_a_flood_from_everywhere_is_counted_in_bounded_memory(world: World) -> N
 
 def test_a_request_without_a_token_is_refused_and_not_recorded(world: World) -> None:
     with pytest.raises(InvalidToken):
-        authenticate_service(world.service, call(), None)
+        do(authenticate_service(world.service, call(), None))
     assert world.service.refused.take() == []
 
 
 def test_where_a_key_was_used_is_kept(world: World) -> None:
     made = world.register()
-    verify_key(world.service, call("203.0.113.9"), key_of(made))
+    do(verify_key(world.service, call("203.0.113.9"), key_of(made)))
     do(write_uses(world.service))
     assert world.agent(made.agent_id).last_used_address == "203.0.113.9"
 

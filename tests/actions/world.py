@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import count
@@ -130,7 +130,14 @@ class World:
         return self.look(lambda tx: tx.one(Agent, "agent_by_id", id=agent_id)) is not None
 
     def look(self, work: Callable[[Transaction], Result]) -> Result:
-        return self.service.store.read(work)
+        """Read, also where a loop runs: SQLite never has to be waited for."""
+        coming = self.service.store.read(work).__await__()
+        try:
+            next(coming)
+        except StopIteration as done:
+            found: Result = done.value
+            return found
+        raise AssertionError("the store is being waited for")
 
     def trail(self, **chosen: Any) -> list[Entry]:
         """What an operator sees of the trail, in the order in which it happened."""
@@ -189,19 +196,23 @@ class Around:
         self._before = before
         self._after = after
 
-    def look_up(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
-        return self._store.look_up(shape, query, **values)
+    async def look_up(
+        self, shape: Callable[..., Shape], query: str, macs: Sequence[bytes]
+    ) -> list[Shape]:
+        return await self._store.look_up(shape, query, macs)
 
-    def read(self, work: Callable[[Transaction], Result]) -> Result:
-        return self._store.read(work)
+    async def read(self, work: Callable[[Transaction], Result]) -> Result:
+        return await self._store.read(work)
 
     async def scan(self, work: Callable[[Transaction], Result]) -> Result:
         return await self._store.scan(work)
 
-    async def write(self, work: Callable[[Transaction], Result]) -> Result:
+    async def write(
+        self, work: Callable[[Transaction], Result], *, alone: Iterable[str] = ()
+    ) -> Result:
         if self._before is not None:
             await self._before()
-        result = await self._store.write(work)
+        result = await self._store.write(work, alone=alone)
         if self._after is not None:
             await self._after()
         return result
@@ -212,8 +223,8 @@ class Around:
     async def finish_scrub(self) -> None:
         await self._store.finish_scrub()
 
-    def check(self) -> None:
-        self._store.check()
+    async def check(self) -> None:
+        await self._store.check()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from keyturn.core.errors import Unavailable
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import credentials_database, prepare
 from keyturn.storage.store import UnusableDatabase
+from tests.storage.batches import do
 
 from .disk import Acknowledged, Image, Sync, lay_out, power_cuts
 from .outcome import Outcome
@@ -126,7 +127,7 @@ def _open(image: Image, life: Life) -> State:
                 contextlib.closing(SqliteStore(database, lost_commit)) as store,
                 contextlib.closing(apsw.Connection(str(database.path))) as connection,
             ):
-                store.check()
+                do(store.check())
                 _look(connection, life, state)
         except (UnusableDatabase, Unavailable, apsw.Error) as error:
             state.damage.append(f"it can't be opened: {error}".replace(folder, ""))

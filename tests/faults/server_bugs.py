@@ -73,7 +73,7 @@ def burnt_by_a_wrong_guess() -> None:
         opened = await replay(service, call, request, action)
         if opened is None:
             for mac in request._lookups:
-                found = service.store.read(partial(_receipt, mac=mac))
+                found = await service.store.read(partial(_receipt, mac=mac))
                 if found is not None and found.lookup == mac.digest:
                     await _end_receipt(service, found.agent_id, found.generation)
         return opened
@@ -180,11 +180,12 @@ def old_key_lives_for_a_second() -> None:
         agent_id = remembered(agent, key)
         return agent or (tx.one(Agent, "agent_by_id", id=agent_id) if agent_id else None)
 
-    def lenient_now(service: Service, shape: Any, query: str, key: Any) -> Agent | None:
-        agent = kept_now(service, shape, query, key)
+    async def lenient_now(service: Service, shape: Any, query: str, key: Any) -> Agent | None:
+        agent: Agent | None = await kept_now(service, shape, query, key)
         agent_id = remembered(agent, key)
-        found = service.store.look_up(Agent, "agent_by_id", id=agent_id) if agent_id else None
-        return agent or found
+        if agent is not None or agent_id is None:
+            return agent
+        return await service.store.read(lambda tx: tx.one(Agent, "agent_by_id", id=agent_id))
 
     put(verify_key, "kept_now", lenient_now)
     put(rotate_credentials, "agent_by_key", lenient)

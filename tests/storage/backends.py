@@ -81,6 +81,7 @@ class TallyCounters:
         tx.execute("delete_tally", action="test", reason="test", bucket=name)
 
 
+COUNTED = {"keyturn.db": "agents", "limits.db": "tallies"}
 COUNTERS: dict[str, Counters] = {"keyturn.db": AgentCounters(), "limits.db": TallyCounters()}
 DATABASES: dict[str, Callable[[Path], Database]] = {
     "keyturn.db": credentials_database,
@@ -149,8 +150,7 @@ class Postgres:
     def lock(self, folder: Path, database: str) -> Iterator[None]:
         described = self.describe(folder, database)
         with contextlib.closing(psycopg.connect(described.url)) as other:
-            named = postgres_server.statements(described)
-            other.execute(named["take_turn"], {"name": described.name})
+            other.execute(f"LOCK TABLE {COUNTED[database]} IN SHARE MODE")
             yield
             other.rollback()
 

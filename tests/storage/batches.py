@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from keyturn.storage.store import Result, Transaction
@@ -25,7 +25,7 @@ def do(work: Awaitable[Result]) -> Result:
 class Writes(Protocol):
     """What takes changes: a store, or the writer alone."""
 
-    def write(self, work: Change, /) -> Awaitable[Any]: ...
+    def write(self, work: Change, /, *, alone: Iterable[str] = ()) -> Awaitable[Any]: ...
 
 
 class Gate:
@@ -50,10 +50,12 @@ class Gate:
         self._opened.set()
 
 
-async def waiting(store: Writes, *changes: Change) -> list[asyncio.Future[Any]]:
+async def waiting(
+    store: Writes, *changes: Change, alone: Iterable[str] = ()
+) -> list[asyncio.Future[Any]]:
     """Have each of these changes wait for the writer, in this order."""
     tasks: list[asyncio.Future[Any]] = [
-        asyncio.ensure_future(store.write(change)) for change in changes
+        asyncio.ensure_future(store.write(change, alone=alone)) for change in changes
     ]
     await asyncio.sleep(0)
     return tasks
@@ -65,12 +67,12 @@ async def outcomes(tasks: list[asyncio.Future[Any]]) -> list[Any]:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def together(store: Writes, *changes: Change) -> list[Any]:
+async def together(store: Writes, *changes: Change, alone: Iterable[str] = ()) -> list[Any]:
     """What comes of changes that the writer finds waiting at one moment."""
     gate = Gate()
     [held] = await waiting(store, gate)
     await gate.entered()
-    tasks = await waiting(store, *changes)
+    tasks = await waiting(store, *changes, alone=alone)
     gate.open()
     await outcomes([held])
     return await outcomes(tasks)

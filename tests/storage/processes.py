@@ -17,7 +17,7 @@ def increment(place: Place, name: str, tasks: int, times: int) -> list[int]:
     """Count one counter up from several tasks at once; the values that were acknowledged."""
 
     async def one_task(store: ClosableStore) -> list[int]:
-        return [await store.write(place.increment(name)) for _ in range(times)]
+        return [await store.write(place.increment(name), alone=[name]) for _ in range(times)]
 
     async def all_tasks(store: ClosableStore) -> list[int]:
         found = await asyncio.gather(*[one_task(store) for _ in range(tasks)])
@@ -30,7 +30,7 @@ def increment(place: Place, name: str, tasks: int, times: int) -> list[int]:
 def look(place: Place, name: str) -> int | None:
     """The counter as this process sees it."""
     with place.opened() as store:
-        return store.read(place.get(name))
+        return do(store.read(place.get(name)))
 
 
 def swap_secret(place: Place, agent_id: str, generation: int, secret: bytes) -> bool:

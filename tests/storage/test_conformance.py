@@ -24,10 +24,10 @@ def refused_after(place: Place, name: str, error: Exception) -> Change:
 def test_what_was_written_is_read(place: Place, store: ClosableStore) -> None:
     async def scenario() -> None:
         assert await store.write(place.put("a", 5)) == 5
-        assert store.read(place.get("a")) == 5
+        assert await store.read(place.get("a")) == 5
         assert await store.scan(place.get("a")) == 5
         await store.write(place.remove("a"))
-        assert store.read(place.get("a")) is None
+        assert await store.read(place.get("a")) is None
 
     asyncio.run(scenario())
 
@@ -36,7 +36,7 @@ def test_what_was_written_is_there_when_the_store_is_opened_again(place: Place) 
     with place.opened() as first:
         do(first.write(place.put("a", 5)))
     with place.opened() as second:
-        assert second.read(place.get("a")) == 5
+        assert do(second.read(place.get("a"))) == 5
 
 
 ERRORS = [AgentRevoked(), ZeroDivisionError("a defect"), KeyError("nothing of this name")]
@@ -52,7 +52,7 @@ def test_what_is_refused_leaves_nothing_while_its_neighbours_stand(
     found = asyncio.run(together(store, *changes))
     assert found.pop(position) is error
     assert found == [1, 2]
-    assert [store.read(place.get(name)) for name in ("a", "b", "refused")] == [1, 2, None]
+    assert [do(store.read(place.get(name))) for name in ("a", "b", "refused")] == [1, 2, None]
 
 
 def test_what_the_database_refuses_leaves_nothing_while_its_neighbours_stand(
@@ -68,22 +68,22 @@ def test_what_the_database_refuses_leaves_nothing_while_its_neighbours_stand(
     assert isinstance(broken, Exception)
     assert not isinstance(broken, KeyturnError)
     names = ("a", "b", "refused", "worse")
-    assert [store.read(place.get(name)) for name in names] == [1, 2, None, None]
+    assert [do(store.read(place.get(name))) for name in names] == [1, 2, None, None]
 
 
 def test_all_may_be_refused(place: Place, store: ClosableStore) -> None:
     errors = [AgentRevoked() for _ in range(3)]
     changes = [refused_after(place, "refused", error) for error in errors]
     assert asyncio.run(together(store, *changes)) == errors
-    assert store.read(place.get("refused")) is None
+    assert do(store.read(place.get("refused"))) is None
 
 
 def test_changes_that_wait_together_see_each_other_in_their_order(
     place: Place, store: ClosableStore
 ) -> None:
-    found = asyncio.run(together(store, *[place.increment("a")] * 100))
+    found = asyncio.run(together(store, *[place.increment("a")] * 100, alone=["a"]))
     assert found == list(range(1, 101))
-    assert store.read(place.get("a")) == 100
+    assert do(store.read(place.get("a"))) == 100
 
 
 def test_nothing_is_answered_nor_seen_before_all_that_is_kept_with_it_is_durable(
@@ -99,11 +99,11 @@ def test_nothing_is_answered_nor_seen_before_all_that_is_kept_with_it_is_durable
         await second.entered()
         # The change has been made by now, and is not committed.
         assert not early.done()
-        assert store.read(place.get("a")) is None
-        assert other.read(place.get("a")) is None
+        assert await store.read(place.get("a")) is None
+        assert await other.read(place.get("a")) is None
         second.open()
         await outcomes([early, late])
-        assert other.read(place.get("a")) == 5
+        assert await other.read(place.get("a")) == 5
 
     with place.opened() as other:
         asyncio.run(scenario())
@@ -113,9 +113,9 @@ def test_every_read_sees_every_acknowledged_write(place: Place, store: ClosableS
     async def one_after_another(name: str) -> None:
         for value in range(1, 31):
             await store.write(place.put(name, value))
-            assert store.read(place.get(name)) == value
+            assert await store.read(place.get(name)) == value
             assert await store.scan(place.get(name)) == value
-            assert other.read(place.get(name)) == value
+            assert await other.read(place.get(name)) == value
 
     async def scenario() -> None:
         await asyncio.gather(*map(one_after_another, "abc"))
@@ -127,16 +127,16 @@ def test_every_read_sees_every_acknowledged_write(place: Place, store: ClosableS
 def test_a_read_stays_with_what_it_saw_first(place: Place, store: ClosableStore) -> None:
     def look_twice(tx: Transaction) -> tuple[int | None, int | None]:
         before = place.counters.get(tx, "a")
-        change = threading.Thread(target=lambda: do(other.write(place.increment("a"))))
+        change = threading.Thread(target=lambda: do(other.write(place.increment("a"), alone=["a"])))
         change.start()
         change.join(PATIENCE)
         return before, place.counters.get(tx, "a")
 
     async def scenario() -> None:
         await store.write(place.put("a", 1))
-        assert store.read(look_twice) == (1, 1)
+        assert await store.read(look_twice) == (1, 1)
         assert await store.scan(look_twice) == (2, 2)
-        assert store.read(place.get("a")) == 3
+        assert await store.read(place.get("a")) == 3
 
     with place.opened() as other:
         asyncio.run(scenario())
@@ -149,10 +149,10 @@ def test_a_look_that_fails_is_no_harm_to_the_next(place: Place, store: ClosableS
     async def scenario() -> None:
         await store.write(place.put("a", 1))
         with pytest.raises(ZeroDivisionError):
-            store.read(fail)
+            await store.read(fail)
         with pytest.raises(ZeroDivisionError):
             await store.scan(fail)
-        assert store.read(place.get("a")) == 1
+        assert await store.read(place.get("a")) == 1
         assert await store.scan(place.get("a")) == 1
 
     asyncio.run(scenario())
@@ -160,10 +160,10 @@ def test_a_look_that_fails_is_no_harm_to_the_next(place: Place, store: ClosableS
 
 def test_a_look_changes_nothing(place: Place, store: ClosableStore) -> None:
     async def scenario() -> None:
-        store.read(place.put("a", 1))
+        await store.read(place.put("a", 1))
         await store.scan(place.put("b", 1))
-        assert store.read(place.get("a")) is None
-        assert store.read(place.get("b")) is None
+        assert await store.read(place.get("a")) is None
+        assert await store.read(place.get("b")) is None
         # And it holds nothing that a change needs.
         assert await store.write(place.put("a", 2)) == 2
 
@@ -180,9 +180,9 @@ def test_a_locked_database_is_unavailable_keeps_nothing_and_works_again(
         with place.locked():
             found = await outcomes(await waiting(store, place.put("a", 2), place.put("b", 2)))
             assert [type(each) for each in found] == [Unavailable, Unavailable]
-            assert store.read(place.get("a")) == 1
-        assert await store.write(place.increment("a")) == 2
-        assert store.read(place.get("b")) is None
+            assert await store.read(place.get("a")) == 1
+        assert await store.write(place.increment("a"), alone=["a"]) == 2
+        assert await store.read(place.get("b")) is None
 
     with place.opened() as store:
         asyncio.run(scenario())
@@ -194,7 +194,7 @@ def test_closing_finishes_what_waits(place: Place) -> None:
         with place.opened() as store:
             await waiting(store, gate)
             await gate.entered()
-            tasks = await waiting(store, *[place.increment("a")] * 20)
+            tasks = await waiting(store, *[place.increment("a")] * 20, alone=["a"])
             closing = asyncio.create_task(asyncio.to_thread(store.close))
             gate.open()
             assert await outcomes(tasks) == list(range(1, 21))
@@ -202,4 +202,4 @@ def test_closing_finishes_what_waits(place: Place) -> None:
 
     asyncio.run(scenario())
     with place.opened() as again:
-        assert again.read(place.get("a")) == 20
+        assert do(again.read(place.get("a"))) == 20

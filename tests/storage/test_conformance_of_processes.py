@@ -22,10 +22,10 @@ def test_processes_that_write_at_once_lose_no_update(
     working = [
         processes.submit(others.increment, place, "a", TASKS, TIMES) for _ in range(PROCESSES)
     ]
-    mine = [do(store.write(place.increment("a"))) for _ in range(TIMES)]
+    mine = [do(store.write(place.increment("a"), alone=["a"])) for _ in range(TIMES)]
     values = mine + [value for each in working for value in each.result()]
     assert sorted(values) == list(range(1, PROCESSES * TASKS * TIMES + TIMES + 1))
-    assert store.read(place.get("a")) == len(values)
+    assert do(store.read(place.get("a"))) == len(values)
 
 
 def test_what_was_acknowledged_is_seen_by_every_process(
@@ -49,7 +49,7 @@ def test_of_processes_that_compare_and_swap_at_once_one_succeeds(
         ]
         winners = [secret for secret, each in zip(secrets, working, strict=True) if each.result()]
         assert len(winners) == 1
-        found = store.read(lambda tx: others.secret_of(tx, "an agent"))
+        found = do(store.read(lambda tx: others.secret_of(tx, "an agent")))
         assert found == (generation + 1, winners[0])
 
 
@@ -76,6 +76,6 @@ def test_a_killed_process_leaves_all_that_it_acknowledged_and_no_half_of_a_chang
     process.join(PATIENCE)
     assert process.exitcode == -9
     with place.opened() as store:
-        assert store.read(place.get("acknowledged")) == 7
-        assert store.read(place.get("first half")) is None
-        assert do(store.write(place.increment("acknowledged"))) == 8
+        assert do(store.read(place.get("acknowledged"))) == 7
+        assert do(store.read(place.get("first half"))) is None
+        assert do(store.write(place.increment("acknowledged"), alone=["acknowledged"])) == 8

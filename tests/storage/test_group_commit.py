@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -27,7 +27,7 @@ class FakeConnection:
         self._open: list[int] = []
         self._saved: list[int] = []
 
-    def begin(self) -> Transaction:
+    def begin(self, _alone: Collection[str], /) -> Transaction:
         self._do("begin")
         self._open = []
         return cast(Transaction, self._open)
@@ -76,8 +76,8 @@ class World:
         self.lost_in: set[str] = set()
         self.writer = Writer("writer under test", self.connection, self._note_lost_commit)
 
-    async def write(self, work: Change, /) -> Any:
-        return await self.writer.submit(work)
+    async def write(self, work: Change, /, *, alone: Iterable[str] = ()) -> Any:
+        return await self.writer.submit(work, alone)
 
     def _note_lost_commit(self) -> None:
         self.lost += 1

@@ -95,7 +95,7 @@ def test_preparing_again_changes_nothing(place: Place, described: Database) -> N
         do(store.write(place.put("a", 5)))
     assert prepare(described) == NEWEST[place.database]
     with there.opened() as store:
-        assert store.read(place.get("a")) == 5
+        assert do(store.read(place.get("a"))) == 5
 
 
 def test_an_empty_file_becomes_a_database(described: Database) -> None:
@@ -284,4 +284,4 @@ def test_a_copy_of_the_files_opens_like_the_original(place: Place, tmp_path: Pat
     copied.mkdir()
     shutil.copy(place.folder / place.database, copied)
     with replace(place, folder=copied).opened() as store:
-        assert store.read(place.get("a")) == 5
+        assert do(store.read(place.get("a"))) == 5

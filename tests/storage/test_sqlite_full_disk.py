@@ -30,11 +30,11 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(place: Place) -
     assert lost <= 1
     with place.opened() as store:
         for number in kept:
-            assert store.read(place.get(others.first_of(number))) == number
-            assert store.read(place.get(others.second_of(number))) == number
+            assert do(store.read(place.get(others.first_of(number)))) == number
+            assert do(store.read(place.get(others.second_of(number)))) == number
         for number in refused:
-            first = store.read(place.get(others.first_of(number)))
-            assert store.read(place.get(others.second_of(number))) == first
+            first = do(store.read(place.get(others.first_of(number))))
+            assert do(store.read(place.get(others.second_of(number)))) == first
         assert do(store.write(place.put("afterwards", 1))) == 1
 
 

@@ -13,23 +13,23 @@ from keyturn.core.rotation import bearer_token
 from keyturn.core.token import Token
 
 
-def authenticate_agent(service: Service, call: Call, authorization: str | None) -> Agent:
+async def authenticate_agent(service: Service, call: Call, authorization: str | None) -> Agent:
     """The agent whose current API key the header carries.
 
     Raises:
         InvalidCredentials: no key, or one that is unknown, retired or malformed.
         AgentRevoked
     """
-    return verify_key(service, call, bearer_token(authorization))
+    return await verify_key(service, call, bearer_token(authorization))
 
 
-def authenticate_service(service: Service, call: Call, text: str | None) -> Token:
+async def authenticate_service(service: Service, call: Call, text: str | None) -> Token:
     """The service whose token this is.
 
     Raises:
         InvalidToken: no token, one that is unknown or deleted, or a disabled developer's.
     """
-    token = find_token(service, text, Kind.SERVICE_TOKEN) if text is not None else None
+    token = await find_token(service, text, Kind.SERVICE_TOKEN) if text is not None else None
     if token is None:
         if text is not None:
             note_refusal(service, call, Action.TOKEN_REFUSED, InvalidToken.code)
@@ -49,18 +49,18 @@ async def authenticate_developer(
     if text is None:
         raise InvalidToken
     async with refusals_recorded(service, call, Action.TOKEN_REFUSED):
-        token = find_token(service, text, Kind.DEVELOPER_TOKEN)
+        token = await find_token(service, text, Kind.DEVELOPER_TOKEN)
         if token is None or token.developer_id is None:
             raise InvalidToken
         return Principal(token.developer_id, bool(token.operator), token.id)
 
 
-def find_token(service: Service, text: str, kind: Kind) -> Token | None:
+async def find_token(service: Service, text: str, kind: Kind) -> Token | None:
     """The live token of this kind: known, not expired, not used up, its developer not disabled."""
     credential = service.parse(text, kind)
     if credential is None:
         return None
-    token = kept_now(service, Token, "token_by_mac", credential)
+    token = await kept_now(service, Token, "token_by_mac", credential)
     if token is None or token.used_up or not token.is_live(service.now()):
         return None
     note_token_use(service, token, credential)

@@ -20,17 +20,13 @@ def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> A
     return next((agent for agent, mac in found if agent and agent.key_mac == mac.digest), None)
 
 
-def kept_now(
+async def kept_now(
     service: Service, shape: Callable[..., Shape], query: str, credential: Credential
 ) -> Shape | None:
-    """The record that is kept under this credential's keyed hash, read here and now."""
-    keyring = service.keyring
-    if len(keyring.keys) == 1:
-        return service.store.look_up(shape, query, mac=keyring.mac(credential).digest)
-    # In one snapshot: between two, it may move from one server key to another.
-    macs = keyring.candidates(credential)
-    found = service.store.read(lambda tx: [tx.one(shape, query, mac=mac.digest) for mac in macs])
-    return next((record for record in found if record is not None), None)
+    """The record that is kept under this credential's keyed hash now."""
+    macs = [mac.digest for mac in service.keyring.candidates(credential)]
+    found = await service.store.look_up(shape, query, macs)
+    return found[0] if found else None
 
 
 def confirm(tx: Transaction, principal: Principal) -> None:
@@ -39,6 +35,7 @@ def confirm(tx: Transaction, principal: Principal) -> None:
     Raises:
         InvalidToken: it was deleted, or its developer disabled, since it was authenticated.
     """
+    tx.one(int, "hold_token", id=principal.token_id)
     if not tx.one(int, "token_is_live", id=principal.token_id):
         raise InvalidToken
 

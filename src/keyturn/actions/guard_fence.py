@@ -42,31 +42,31 @@ async def guard_fence(store: Store, fence: FenceFile | None) -> None:
     Raises:
         UnusableFence
     """
-    fenced = fenced_marks(store, fence)
+    fenced = await fenced_marks(store, fence)
     if fence is None:
         return
     try:
         if fenced is None:
-            fence.create(_installation(store).id)
+            fence.create((await _installation(store)).id)
             fenced = {}
-        kept = store.read(kept_marks)
+        kept = await store.read(kept_marks)
         if older := behind(fenced, kept):
             raise UnusableFence(_how_far(fence, older, kept))
         if unmarked := ahead(fenced, kept):
             fence.append(unmarked)
     except (DamagedFence, OSError) as error:
         raise _unusable(fence, error) from error
-    if not _installation(store).fenced:
+    if not (await _installation(store)).fenced:
         await store.write(lambda tx: tx.execute("set_fenced", fenced=True))
 
 
-def fenced_marks(store: Store, fence: FenceFile | None) -> Marks | None:
+async def fenced_marks(store: Store, fence: FenceFile | None) -> Marks | None:
     """The marks of this store's fence; None where there is none and has never been one.
 
     Raises:
         UnusableFence: it is damaged, missing, not named, or another installation's.
     """
-    installation = _installation(store)
+    installation = await _installation(store)
     if fence is None:
         if installation.fenced:
             raise UnusableFence(
@@ -100,8 +100,8 @@ def _disabled_developer(identifier: str) -> Record:
     return end_record("developer", identifier)
 
 
-def _installation(store: Store) -> Installation:
-    found = store.read(lambda tx: tx.one(Installation, "installation"))
+async def _installation(store: Store) -> Installation:
+    found = await store.read(lambda tx: tx.one(Installation, "installation"))
     if found is None:
         raise LookupError("the installation's own record")
     return found

@@ -44,14 +44,14 @@ class Dependents:
         )
 
 
-def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
+async def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
     """Make sure that every record can still be matched.
 
     Raises:
         MissingServerKey: some could not; the message says how many, and what to do.
     """
     present = {key.id: key for key in keys}
-    all_known = store.read(_known)
+    all_known = await store.read(_known)
     if not keys and not all(known.abandoned for known in all_known):
         ids = ", ".join(repr(known.id) for known in all_known)
         raise MissingServerKey(f"There is no server key, and this installation has {ids}.")
@@ -61,7 +61,7 @@ def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
             raise MissingServerKey(_another_key(known.id))
         if key is not None or known.abandoned:
             continue
-        dependents = dependents_of(store, known.id)
+        dependents = await dependents_of(store, known.id)
         if dependents != Dependents():
             raise MissingServerKey(
                 f"The server key {known.id!r} is missing, and {dependents} need it. Put it back, "
@@ -69,7 +69,7 @@ def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
             )
 
 
-def dependents_of(store: Store, key_id: str) -> Dependents:
+async def dependents_of(store: Store, key_id: str) -> Dependents:
     """How many records are under this server key."""
 
     def count(tx: Transaction) -> Dependents:
@@ -80,7 +80,7 @@ def dependents_of(store: Store, key_id: str) -> Dependents:
             )
         )
 
-    return store.read(count)
+    return await store.read(count)
 
 
 async def register_server_keys(service: Service) -> None:

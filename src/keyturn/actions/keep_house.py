@@ -59,8 +59,8 @@ class Housekeeping:
             Unavailable: the store can't answer; the next round goes on.
         """
         now = service.now()
-        if not self._clock_has_moved(service) and service.store.read(
-            lambda tx: tx.one(bool, "receipts_expire", now=now)
+        if not self._clock_has_moved(service) and await service.store.read(
+            lambda tx: bool(tx.one(int, "receipts_expire", now=now))
         ):
             await service.store.write(
                 lambda tx: tx.execute("expire_receipts", now=now, limit=ROWS_AT_ONCE)
@@ -124,10 +124,10 @@ async def forget_old_charges(service: Service) -> int:
     )
 
 
-def check_ready(service: Service) -> None:
+async def check_ready(service: Service) -> None:
     """Raises `Unavailable` where a store does not answer, or is not what was opened."""
-    service.store.check()
-    service.limits.check()
+    await service.store.check()
+    await service.limits.check()
 
 
 async def _until_done(step: Callable[[Service], Awaitable[int]], service: Service) -> int:

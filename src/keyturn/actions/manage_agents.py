@@ -55,9 +55,9 @@ async def list_agents(
     return Page.of(found, limit, lambda agent: (agent.seq,))
 
 
-def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:
+async def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:
     """One agent. Raises `AgentNotFound`."""
-    return service.store.read(lambda tx: own_agent(tx, principal, agent_id))
+    return await service.store.read(lambda tx: own_agent(tx, principal, agent_id))
 
 
 async def update_agent(
@@ -81,7 +81,7 @@ async def update_agent(
                 record(tx, service, call, attempt, changed=[_CHANGEABLE[name] for name in changed])
             return own_agent(tx, principal, agent_id)
 
-        return await service.store.write(update)
+        return await service.store.write(update, alone=[agent_id])
 
 
 async def delete_agent(service: Service, call: Call, principal: Principal, agent_id: str) -> None:
@@ -95,7 +95,7 @@ async def delete_agent(service: Service, call: Call, principal: Principal, agent
             tx.fence(end_record("agent", agent.id))
             record(tx, service, call, attempt)
 
-        await service.store.write(delete)
+        await service.store.write(delete, alone=[agent_id])
     await service.store.scrub()
 
 
@@ -121,7 +121,7 @@ async def configure_rotation_secret(
             record(tx, service, call, attempt, generation=agent.generation + 1)
             return secret
 
-        return await service.store.write(configure)
+        return await service.store.write(configure, alone=[agent_id])
 
 
 async def remove_rotation_secret(
@@ -144,7 +144,7 @@ async def remove_rotation_secret(
                 replace_secret(tx, service, agent, None)
                 record(tx, service, call, attempt, generation=agent.generation + 1)
 
-        await service.store.write(remove)
+        await service.store.write(remove, alone=[agent_id])
 
 
 async def change_credits(
@@ -171,7 +171,7 @@ async def change_credits(
             record(tx, service, call, attempt, amount=amount, balance=balance, reason=reason)
             return own_agent(tx, principal, agent_id)
 
-        return await service.store.write(change)
+        return await service.store.write(change, alone=[agent_id])
 
 
 _CHANGEABLE = {

@@ -95,9 +95,9 @@ async def disable_developer(
         return await service.store.write(disable)
 
 
-def operator_exists(service: Service) -> bool:
+async def operator_exists(service: Service) -> bool:
     """Whether anybody can govern this installation over HTTP."""
-    return bool(service.store.read(lambda tx: tx.one(int, "count_active_operators")))
+    return bool(await service.store.read(lambda tx: tx.one(int, "count_active_operators")))
 
 
 async def _create(

@@ -59,14 +59,16 @@ async def move_refusals_to_trail(service: Service) -> None:
     await _write_noticed(service)
     now = service.now()
     times = {"now": now, "opened_by": now - TALLY_WINDOW}
-    if not service.limits.read(lambda tx: tx.one(bool, "refusals_wait", **times)):
+    if not await service.limits.read(lambda tx: tx.one(bool, "refusals_wait", **times)):
         return
-    while await service.limits.write(lambda tx: _fold_refusals(tx, service)):
+    while await service.limits.write(lambda tx: _fold_refusals(tx, service), alone=["refusals"]):
         pass
-    while waiting := service.limits.read(
+    while waiting := await service.limits.read(
         lambda tx: tx.all(_Waiting, "outbox", limit=ENTRIES_AT_ONCE)
     ):
-        added = await service.store.write(partial(_add_all, waiting, service))
+        entries = [Entry(**json.loads(item.entry)) for item in waiting]
+        agents = {entry.agent_id for entry in entries if entry.agent_id is not None}
+        added = await service.store.write(partial(_add_all, entries, service), alone=agents)
         for entry in added:
             if entry.action == Action.CREDENTIAL_REUSED:
                 service.report_reuse(entry)
@@ -117,13 +119,12 @@ def _fold_refusals(tx: Transaction, service: Service) -> bool:
     for tally in folded.ended:
         tx.execute("delete_tally", action=tally.action, reason=tally.reason, bucket=tally.bucket)
     if kept:
-        tx.execute("forget_refusals", through=kept[-1].seq)
+        tx.execute("forget_refusals", seqs=json.dumps([item.seq for item in kept]))
     return len(kept) == REFUSALS_AT_ONCE
 
 
-def _add_all(waiting: list[_Waiting], service: Service, tx: Transaction) -> list[Entry]:
+def _add_all(entries: list[Entry], service: Service, tx: Transaction) -> list[Entry]:
     """Add what waits to the trail, with what follows from it; those that were new."""
-    entries = [Entry(**json.loads(item.entry)) for item in waiting]
     added = [entry for entry in entries if insert_entry(tx, entry)]
     for entry in added:
         # A count tells of what an entry before it was answered for: a developer may have acted.

@@ -58,7 +58,8 @@ async def write_uses(service: Service) -> None:
     """
     for waiting, batch in service.uses.take():
         try:
-            await service.store.write(partial(_write, batch))
+            alone = [identifier for _, identifier in batch]
+            await service.store.write(partial(_write, batch), alone=alone)
         except Unavailable:
             put_back(waiting, batch)
             raise

@@ -24,12 +24,15 @@ MAY_BE_REUSE = (InvalidCredentials, AgentRevoked, NoRotationSecret)
 """Refusals of a request that may have shown something retired, beside a current key too."""
 
 
-def notice_reuse(service: Service, call: Call, shown: Shown) -> None:
+async def notice_reuse(service: Service, call: Call, shown: Shown) -> None:
     """Note what of this was replaced once.
 
     The look-up costs the same if nothing was; what follows from it is left to `reuse_refusal`.
+
+    Raises:
+        Unavailable: the store can't answer.
     """
-    for retired, credential in service.store.read(lambda tx: _find_retired(tx, service, shown)):
+    for retired, credential in await _find_retired(service, shown):
         service.reuses.add(
             Sighting(retired, credential, shown.idempotency_key, call, service.now())
         )
@@ -71,9 +74,9 @@ def idempotency_key_was_used(
     )
 
 
-def _find_retired(tx: Transaction, service: Service, shown: Shown) -> list[tuple[Retired, Shape]]:
-    by_key = _look_up(tx, service, shown.key, "retired_by_key_or_newest", "key_mac")
-    by_secret = _look_up(tx, service, shown.secret, "retired_by_secret_or_newest", "secret_mac")
+async def _find_retired(service: Service, shown: Shown) -> list[tuple[Retired, Shape]]:
+    by_key = await _look_up(service, shown.key, "retired_by_key_or_newest", "key_mac")
+    by_secret = await _look_up(service, shown.secret, "retired_by_secret_or_newest", "secret_mac")
     if by_key and by_secret and by_key.seq == by_secret.seq:
         return [(by_key, "pair")]
     alone: list[tuple[Retired | None, Shape]] = [
@@ -83,13 +86,15 @@ def _find_retired(tx: Transaction, service: Service, shown: Shown) -> list[tuple
     return [(retired, credential) for retired, credential in alone if retired]
 
 
-def _look_up(
-    tx: Transaction, service: Service, credential: Credential | None, query: str, column: str
+async def _look_up(
+    service: Service, credential: Credential | None, query: str, column: str
 ) -> Retired | None:
+    if credential is None:
+        return None
     # As in `agent_by_key`: where nothing is found, another record is read and dropped.
-    candidates = service.keyring.candidates(credential) if credential else []
-    found = [(tx.one(Retired, query, mac=mac.digest), mac.digest) for mac in candidates]
-    return next((it for it, digest in found if it and getattr(it, column) == digest), None)
+    macs = [mac.digest for mac in service.keyring.candidates(credential)]
+    found = await service.store.look_up(Retired, query, macs)
+    return next((retired for retired in found if getattr(retired, column) in macs), None)
 
 
 def _is_its_idempotency_key(service: Service, retired: Retired, shown: str | None) -> bool:

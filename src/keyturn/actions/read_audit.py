@@ -70,7 +70,7 @@ async def export_audit(
         while found:
             yield [numbered.entry for numbered in found]
             # Whoever reads slowly may have lost their token meanwhile.
-            service.store.read(lambda tx: confirm(tx, principal))
+            await service.store.read(lambda tx: confirm(tx, principal))
             found = await _read(service, principal, chosen, found[-1].place, EXPORT_PAGE)
 
     return pages()

@@ -103,7 +103,7 @@ async def replay(
     Raises:
         TooManyReplays: it was asked for over 20 times within an hour.
     """
-    opened = service.store.read(request.find)
+    opened = await service.store.read(request.find)
     if opened is None:
         return None
     verdict = await take_attempt(service, REPLAY_LIMIT, f"{opened.agent_id} {opened.generation}")
@@ -127,4 +127,4 @@ async def replay(
         record(tx, service, call, attempt, generation=opened.generation)
         return opened
 
-    return await service.store.write(record_replay)
+    return await service.store.write(record_replay, alone=[opened.agent_id])

@@ -105,7 +105,7 @@ async def _register(
 ) -> Registered:
     if not await take_own_attempt(service, service.policy.registration_limit, call):
         raise TooManyRegistrations
-    token = _enrolment(service, asked.enrolment_token)
+    token = await _enrolment(service, asked.enrolment_token)
     verdict = await take_attempt(service, service.policy.registration_total, _EVERYBODY)
     if not verdict.allowed:
         call.verdict = verdict
@@ -127,7 +127,8 @@ async def _register(
         record(tx, service, call, attempt, **({"enrolmentTokenId": token.id} if token else {}))
         return new
 
-    return await service.store.write(register)
+    twins = [request.mark] if request is not None else []
+    return await service.store.write(register, alone=twins)
 
 
 def _recoverable(service: Service, call: Call, asked: Application) -> Recoverable | None:
@@ -180,12 +181,12 @@ async def create_agent(
     return await service.store.write(create)
 
 
-def _enrolment(service: Service, text: str | None) -> Token | None:
+async def _enrolment(service: Service, text: str | None) -> Token | None:
     """The enrolment token that lets this agent in; None where none is needed."""
     mode = service.policy.registration
     token = None
     if text is not None:
-        token = find_token(service, text, Kind.ENROLMENT_TOKEN)
+        token = await find_token(service, text, Kind.ENROLMENT_TOKEN)
         if token is None:
             raise InvalidEnrolmentToken
     if mode == "closed":
@@ -196,6 +197,7 @@ def _enrolment(service: Service, text: str | None) -> Token | None:
 
 
 def _spend(tx: Transaction, service: Service, token: Token) -> None:
+    tx.one(int, "hold_token", id=token.id)
     uses = tx.one(int, "spend_token", id=token.id, now=service.now())
     if uses is None:
         raise InvalidEnrolmentToken

@@ -47,10 +47,10 @@ async def revoke_self(service: Service, call: Call, presented: Presented) -> str
             return agent.id
 
         try:
-            service.store.read(prove)
-            return await service.store.write(revoke)
+            proven = await service.store.read(prove)
+            return await service.store.write(revoke, alone=[proven.id])
         except MAY_BE_REUSE:
-            notice_reuse(service, call, prove.shown)
+            await notice_reuse(service, call, prove.shown)
             raise
 
 
@@ -72,7 +72,7 @@ async def revoke_for_developer(
                 record(tx, service, call, attempt, **({"reason": reason} if reason else {}))
             return agent.id
 
-        return await service.store.write(revoke)
+        return await service.store.write(revoke, alone=[agent_id])
 
 
 async def reinstate_agent(
@@ -96,4 +96,4 @@ async def reinstate_agent(
             record(tx, service, call, attempt, generation=agent.generation + 1)
             return Issued(agent.id, agent.name, pair)
 
-        return await service.store.write(reinstate)
+        return await service.store.write(reinstate, alone=[agent_id])

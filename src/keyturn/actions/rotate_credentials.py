@@ -76,7 +76,7 @@ async def _rotate(
         return replayed
     refuse(ROTATION_ROWS, Facts(attempt_allowed=allowed), service)
     try:
-        agent = service.store.read(prove)
+        agent = await service.store.read(prove)
         pair = new_pair(service)
 
         def rotate(tx: Transaction) -> Issued:
@@ -90,13 +90,13 @@ async def _rotate(
             _record_rotation(tx, service, call, agent, Actor("agent", agent.id))
             return issued
 
-        return await service.store.write(rotate)
+        return await service.store.write(rotate, alone=[agent.id])
     except MAY_BE_REUSE:
         # Row 9: a twin in another process may have had the answer that this request wants.
         if request is not None and (replayed := await _replay(service, call, request)):
             await give_attempt_back(service, service.policy.rotation_limit, call)
             return replayed
-        notice_reuse(service, call, prove.shown)
+        await notice_reuse(service, call, prove.shown)
         raise
 
 
@@ -106,7 +106,7 @@ async def _wait_for_twin(service: Service, call: Call, request: Recoverable) -> 
     Whether the pair is good is not looked at: past the limit, that must not show.
     """
     for pause in TWIN_PAUSES:
-        if not is_under_way(service, request.mark):
+        if not await is_under_way(service, request.mark):
             return None
         if replayed := await _replay(service, call, request):
             return replayed
@@ -163,7 +163,7 @@ async def rotate_for_developer(
             _record_rotation(tx, service, call, agent, principal.actor)
             return Issued(agent.id, agent.name, pair)
 
-        return await service.store.write(rotate)
+        return await service.store.write(rotate, alone=[agent_id])
 
 
 class PairProof:

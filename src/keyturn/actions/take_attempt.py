@@ -40,7 +40,7 @@ async def take_attempt(
                 tx.execute("add_attempt", bucket=mark, now=now, expires_at=now + TWIN_MILLISECONDS)
         return verdict
 
-    return await service.limits.write(take)
+    return await service.limits.write(take, alone=[key])
 
 
 async def take_own_attempt(
@@ -51,11 +51,11 @@ async def take_own_attempt(
     return call.verdict.allowed
 
 
-def is_under_way(service: Service, mark: str) -> bool:
+async def is_under_way(service: Service, mark: str) -> bool:
     """Whether a request with this mark has taken an attempt within the last second."""
     now = service.now()
     values = {"bucket": mark, "after": now - TWIN_MILLISECONDS, "now": now, "quota": 1}
-    counted = service.limits.read(lambda tx: tx.one(Counted, "counted_attempts", **values))
+    counted = await service.limits.read(lambda tx: tx.one(Counted, "counted_attempts", **values))
     return counted is not None and counted.count > 0
 
 
@@ -63,7 +63,7 @@ async def give_attempt_back(service: Service, limit: Limit, call: Call) -> None:
     """Undo `take_own_attempt`: what the attempt was for had been done already."""
     key = f"{limit.name} {call.address.bucket}"
     await service.limits.write(
-        lambda tx: tx.execute("forget_newest_attempt", bucket=key, now=service.now())
+        lambda tx: tx.execute("forget_newest_attempt", bucket=key, now=service.now()), alone=[key]
     )
     if call.verdict is not None:
         call.verdict = replace(call.verdict, remaining=call.verdict.remaining + 1)

@@ -49,7 +49,9 @@ class _Charge:
     cost: int
 
 
-def verify_key(service: Service, call: Call, key: str | None, asks: Token | None = None) -> Agent:
+async def verify_key(
+    service: Service, call: Call, key: str | None, asks: Token | None = None
+) -> Agent:
     """The agent whose current API key this is; `asks` is the service that wants to know.
 
     Raises:
@@ -58,26 +60,26 @@ def verify_key(service: Service, call: Call, key: str | None, asks: Token | None
         AgentRevoked
         Unavailable: the store can't answer.
     """
-    agent, credential = _holder(service, call, key, asks)
+    credential = service.parse(key, Kind.API_KEY)
+    if credential is None:
+        raise InvalidCredentials
+    found = await kept_now(service, Agent, "agent_by_key", credential)
+    agent = await _admitted(service, call, credential, found, asks)
     note_key_use(service, call, agent, credential)
     return agent
 
 
-def _holder(
-    service: Service, call: Call, key: str | None, asks: Token | None
-) -> tuple[Agent, Credential]:
-    credential = service.parse(key, Kind.API_KEY)
-    if credential is None:
-        raise InvalidCredentials
-    agent = kept_now(service, Agent, "agent_by_key", credential)
+async def _admitted(
+    service: Service, call: Call, credential: Credential, agent: Agent | None, asks: Token | None
+) -> Agent:
     if agent is None:
-        notice_reuse(service, call, Shown(credential))
+        await notice_reuse(service, call, Shown(credential))
         raise InvalidCredentials
     if asks is not None and not asks.sees(agent.developer_id):
         raise InvalidCredentials
     if agent.revoked:
         raise AgentRevoked
-    return agent, credential
+    return agent
 
 
 async def verify_keys(
@@ -97,7 +99,7 @@ async def verify_keys(
         InvalidToken: the service has lost its token meanwhile.
         Unavailable: nobody knows whether the costs were taken.
     """
-    found = [_verified(service, call, asks, check) for check in checks]
+    found = await _verified(service, call, asks, checks)
     if not any(check.cost for check in checks):
         return _noted(service, call, checks, found)
 
@@ -110,7 +112,10 @@ async def verify_keys(
             for place, (agent, check) in enumerate(zip(found, checks, strict=True))
         ]
 
-    return _noted(service, call, checks, await service.store.write(charge))
+    alone = {agent.id for agent in found if isinstance(agent, Agent)}
+    # Of whatever agent: two may come at once under one idempotency key.
+    alone |= {mac.digest.hex() for mac in _macs(service, asks, idempotency_key, 0)}
+    return _noted(service, call, checks, await service.store.write(charge, alone=alone))
 
 
 def _noted(
@@ -128,16 +133,36 @@ def _confirm(tx: Transaction, service: Service, asks: Token | None) -> None:
     """Make sure that the service's token is alive still, within the transaction that charges."""
     if asks is None:
         return
+    tx.one(int, "hold_token", id=asks.id)
     token = tx.one(Token, "token_by_id", id=asks.id)
     if token is None or not token.is_live(service.now()):
         raise InvalidToken
 
 
-def _verified(service: Service, call: Call, asks: Token | None, check: Check) -> Agent | Refused:
-    try:
-        return _holder(service, call, check.key, asks)[0]
-    except (InvalidCredentials, AgentRevoked) as refused:
-        return refused
+async def _verified(
+    service: Service, call: Call, asks: Token | None, checks: Sequence[Check]
+) -> list[Agent | Refused]:
+    credentials = [service.parse(check.key, Kind.API_KEY) for check in checks]
+    macs = [_digests(service, credential) for credential in credentials]
+    kept = await service.store.look_up(
+        Agent, "agent_by_key", [mac for each in macs for mac in each]
+    )
+    agents = {agent.key_mac: agent for agent in kept}
+    told: list[Agent | Refused] = []
+    for credential, digests in zip(credentials, macs, strict=True):
+        agent = next((agents[digest] for digest in digests if digest in agents), None)
+        if credential is None:
+            told.append(InvalidCredentials())
+            continue
+        try:
+            told.append(await _admitted(service, call, credential, agent, asks))
+        except (InvalidCredentials, AgentRevoked) as refused:
+            told.append(refused)
+    return told
+
+
+def _digests(service: Service, credential: Credential | None) -> list[bytes]:
+    return [mac.digest for mac in service.keyring.candidates(credential)] if credential else []
 
 
 def _charge(

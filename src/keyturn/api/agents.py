@@ -72,7 +72,7 @@ async def create_agent(
 @router.get("/{agentId}", summary="Look at an agent", **for_developers(AgentNotFound))
 async def get_agent(on: On, developer: ByDeveloper, agent_id: AgentId) -> DevelopersAgent:
     """One agent."""
-    agent = manage_agents.get_agent(on.service, developer, agent_id)
+    agent = await manage_agents.get_agent(on.service, developer, agent_id)
     return DevelopersAgent.seen(agent, on.service.policy.prefix)
 
 

@@ -6,7 +6,8 @@ both of them send is decided here. Checks are counted in the metrics and not log
 """
 
 import re
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -51,7 +52,8 @@ _log = structlog.get_logger()
 
 
 Later = Callable[[], Coroutine[Any, Any, Reply]]
-"""An answer that waits for the store's writer."""
+"""An answer that waits for the store."""
+Coming = Coroutine[Any, Any, Reply | Later]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Route:
     """One of the paths; `label` is its name in the metrics."""
 
     label: str
-    answer: Callable[[Call, Request], Reply | Later]
+    answer: Callable[[Call, Request], Awaitable[Reply | Later]]
     reads_body: bool = True
 
 
@@ -86,18 +88,31 @@ class Checks:
     def answer(self, route: Route, request: Request) -> Reply | Later:
         """The answer to a request; `Later` where it must wait. Nothing has changed until then."""
         call = self._callers.call(request.client, request.headers, request.named)
+        coming = self._answer(route, call, request)
         try:
-            reply = route.answer(call, request)
+            waits_for = coming.send(None)
+        except StopIteration as done:
+            reply: Reply | Later = done.value
+            return reply
+        return partial(self._go_on, coming, waits_for)
+
+    def refuse(self, route: Route, request: Request, error: KeyturnError) -> Reply:
+        """The answer to a request whose body could not be read."""
+        call = self._callers.call(request.client, request.headers, request.named)
+        return self._refuse(route, call, request, error)
+
+    async def _answer(self, route: Route, call: Call, request: Request) -> Reply | Later:
+        try:
+            reply = await route.answer(call, request)
         except Exception as error:  # Whatever it is, the caller gets an answer.
             return self._refuse(route, call, request, error)
         if isinstance(reply, Reply):
             return _finish(route, call, request, reply)
         return partial(self._wait, route, call, request, reply)
 
-    def refuse(self, route: Route, request: Request, error: KeyturnError) -> Reply:
-        """The answer to a request whose body could not be read."""
-        call = self._callers.call(request.client, request.headers, request.named)
-        return self._refuse(route, call, request, error)
+    async def _go_on(self, coming: Coming, waits_for: object) -> Reply:
+        reply = await _resumed(coming, waits_for)
+        return reply if isinstance(reply, Reply) else await reply()
 
     async def _wait(self, route: Route, call: Call, request: Request, coming: Later) -> Reply:
         try:
@@ -105,11 +120,11 @@ class Checks:
         except Exception as error:  # As above.
             return self._refuse(route, call, request, error)
 
-    def _admit(self, call: Call, request: Request) -> Reply:
+    async def _admit(self, call: Call, request: Request) -> Reply:
         """Forward authentication: the key is the visitor's own."""
         if request.repeats:
             _refuse_repeated_by_visitor(request)
-        agent = verify_key(self._service, call, request.bearer_token)
+        agent = await verify_key(self._service, call, request.bearer_token)
         return Reply(
             200,
             [
@@ -120,12 +135,12 @@ class Checks:
             ],
         )
 
-    def _verify(self, call: Call, request: Request) -> Reply | Later:
-        asks, asked, once = self._asked(call, request, VerificationRequest)
+    async def _verify(self, call: Call, request: Request) -> Reply | Later:
+        asks, asked, once = await self._asked(call, request, VerificationRequest)
         if asked.cost:
             return partial(self._charge, call, asks, asked, once)
         try:
-            found = verify_key(self._service, call, asked.key, asks)
+            found = await verify_key(self._service, call, asked.key, asks)
         except (InvalidCredentials, AgentRevoked) as refused:
             return Reply.json(_encoded(verdict(refused)))
         return Reply.json(_encoded(verdict(found)))
@@ -137,8 +152,8 @@ class Checks:
         (found,) = await verify_keys(self._service, call, asks, checks, once)
         return Reply.json(_encoded(verdict(found)))
 
-    def _verify_batch(self, call: Call, request: Request) -> Later:
-        asks, asked, once = self._asked(call, request, VerificationBatchRequest)
+    async def _verify_batch(self, call: Call, request: Request) -> Later:
+        asks, asked, once = await self._asked(call, request, VerificationBatchRequest)
         return partial(self._charge_all, call, asks, asked, once)
 
     async def _charge_all(
@@ -148,22 +163,22 @@ class Checks:
         found = await verify_keys(self._service, call, asks, checks, once)
         return Reply.json(_encoded(Verdicts(items=[verdict(each) for each in found])))
 
-    def _introspect(self, call: Call, request: Request) -> Reply:
+    async def _introspect(self, call: Call, request: Request) -> Reply:
         _first_refusals(request)
-        asks = authenticate_service(self._service, call, request.client_secret)
+        asks = await authenticate_service(self._service, call, request.client_secret)
         try:
-            agent = verify_key(self._service, call, _introspected(request.body), asks)
+            agent = await verify_key(self._service, call, _introspected(request.body), asks)
         except (InvalidCredentials, AgentRevoked):
             return Reply.json(INACTIVE)
         return Reply.json(_encoded(ActiveToken.of(agent)))
 
-    def _asked(
+    async def _asked(
         self, call: Call, request: Request, shape: type[_Model]
     ) -> tuple[Token, _Model, str | None]:
         """Who asks, for what, and the idempotency key."""
         members = json_object(request.body or b"{}") if request.method == "POST" else {}
         _first_refusals(request)
-        asks = authenticate_service(self._service, call, request.bearer_token)
+        asks = await authenticate_service(self._service, call, request.bearer_token)
         if members is None:
             raise InvalidRequest("body", "must be a JSON object")
         asked = _validated(shape, members)
@@ -190,6 +205,23 @@ class Checks:
             allow = {"allow": "POST"} if isinstance(error, MethodNotAllowed) else {}
             reply = Reply.refusal(problem(error, request_id, token_sent=sent, headers=allow))
         return _finish(route, call, request, reply)
+
+
+@types.coroutine
+def _resumed(coming: Coming, waits_for: object) -> Generator[object, object, Reply | Later]:
+    """Go on with what has been begun outside of a task, and has come to wait."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # Its task was cancelled.
+            step = partial(coming.throw, error)
+        else:
+            step = partial(coming.send, sent)
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            reply: Reply | Later = done.value
+            return reply
 
 
 def _finish(route: Route, call: Call, request: Request, reply: Reply) -> Reply:

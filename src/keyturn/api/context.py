@@ -96,7 +96,7 @@ async def _developer(on: On, request: Request) -> Principal:
 
 
 async def _agent(on: On, request: Request) -> Agent:
-    agent = authenticate_agent(on.service, on.call, request.headers.get("authorization"))
+    agent = await authenticate_agent(on.service, on.call, request.headers.get("authorization"))
     await _refuse_malformed_body(request)
     return agent
 

@@ -27,7 +27,7 @@ async def healthz() -> Health:
 @router.get("/readyz", summary="Can it serve?", **public())
 async def readyz(on: On) -> Health:
     """Both stores answer, and their schemas are current."""
-    check_ready(on.service)
+    await check_ready(on.service)
     return Health(status="ready")
 
 
@@ -56,7 +56,7 @@ async def show_metrics(on: On, request: Request) -> Response:
 async def setup(on: On, request: Request) -> HTMLResponse:
     """The command line's way, for people."""
     values = {
-        "operator_exists": operator_exists(on.service),
+        "operator_exists": await operator_exists(on.service),
         "public_url": request.app.state.settings.public_url,
     }
     return HTMLResponse(page("setup.html", title="Set up", **values), headers=PAGE_HEADERS)

@@ -41,7 +41,7 @@ def restore(settings: Settings, file: Path | None, repair: bool, abandon_fence: 
         with unused(database) as make_sure:
             staged = stage(source, database)
             try:
-                retired = _complete(settings, staged, abandon=abandon_fence)
+                retired = asyncio.run(_complete(settings, staged, abandon=abandon_fence))
                 make_sure()
             except (UnusableDatabase, UnusableFence, UnusableInstallation) as error:
                 discard(staged)
@@ -60,18 +60,16 @@ def restore(settings: Settings, file: Path | None, repair: bool, abandon_fence: 
         click.echo(f"What was there before is {aside}.")
 
 
-def _complete(settings: Settings, staged: Database, *, abandon: bool) -> int:
-    with (
-        open_copy(settings, staged, lambda: os._exit(LOST_COMMIT_EXIT)) as service,
-        contextlib.ExitStack() as closing,
-    ):
-        fenced = None
-        if not abandon:
-            fence = FenceFile(settings.fence) if settings.fence else None
-            if fence:
-                closing.callback(fence.close)
-            fenced = fenced_marks(service.store, fence)
-        return asyncio.run(restore_store(service, fenced, abandon=abandon))
+async def _complete(settings: Settings, staged: Database, *, abandon: bool) -> int:
+    async with open_copy(settings, staged, lambda: os._exit(LOST_COMMIT_EXIT)) as service:
+        with contextlib.ExitStack() as closing:
+            fenced = None
+            if not abandon:
+                fence = FenceFile(settings.fence) if settings.fence else None
+                if fence:
+                    closing.callback(fence.close)
+                fenced = await fenced_marks(service.store, fence)
+            return await restore_store(service, fenced, abandon=abandon)
 
 
 def _name_aside(database: Database) -> Path:

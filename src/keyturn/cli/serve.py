@@ -184,7 +184,7 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 async def _has_no_operator(service: Service) -> bool:
-    return not operator_exists(service)
+    return not await operator_exists(service)
 
 
 def _abandon(settings: Settings, key_id: str) -> None:
@@ -196,9 +196,8 @@ def _abandon(settings: Settings, key_id: str) -> None:
         raise click.ClickException(f"The server key {key_id!r} is not missing: it is configured.")
     try:
         with open_stores(settings, lambda: os._exit(LOST_COMMIT_EXIT)) as (store, *_):
-            click.echo(
-                f"Giving up server key {key_id!r}: {dependents_of(store, key_id)} die with it."
-            )
+            dependents = asyncio.run(dependents_of(store, key_id))
+            click.echo(f"Giving up server key {key_id!r}: {dependents} die with it.")
             now, entry_id = time.time_ns() // 1_000_000, str(uuid.uuid4())
             asyncio.run(abandon_server_key(store, key_id, now=now, entry_id=entry_id))
     except (UnusableInstallation, UnknownServerKey) as error:

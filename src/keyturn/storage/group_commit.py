@@ -11,7 +11,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,8 +35,8 @@ class Conflict(Unavailable):
 class Connection(Protocol):
     """What the writer needs of a database. Each method may raise `Unavailable`, or `Conflict`."""
 
-    def begin(self) -> Transaction:
-        """Open a write transaction."""
+    def begin(self, alone: Collection[str], /) -> Transaction:
+        """Open a write transaction, which has these names to itself until it ends."""
 
     def changes(self) -> int:
         """How many rows were changed since the connection was opened."""
@@ -64,6 +64,7 @@ class Job:
     """A change that waits, and where its outcome goes."""
 
     work: Callable[[Transaction], Any]
+    alone: Iterable[str]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     result: Any = None
@@ -85,14 +86,16 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    async def submit(self, work: Callable[[Transaction], Any]) -> Any:
+    async def submit(self, work: Callable[[Transaction], Any], alone: Iterable[str] = ()) -> Any:
         """Run the change in the thread; the answer comes when it is durable.
+
+        No other process changes what is called by the names in `alone` meanwhile.
 
         Raises:
             Unavailable: too many wait already, or the database can't answer.
         """
         loop = asyncio.get_running_loop()
-        job = Job(work, loop, loop.create_future())
+        job = Job(work, alone, loop, loop.create_future())
         if self._closed or self._broken:
             raise Unavailable("the writer has stopped")
         if self._jobs.qsize() + len(self._gathered) >= MAX_WAITING:
@@ -169,7 +172,7 @@ class Writer:
 
     def _run_together(self, jobs: list[Job]) -> bool:
         """Run the jobs; False where one has failed and left something to undo."""
-        transaction = self._connection.begin()
+        transaction = self._connection.begin(_names(jobs))
         for job in jobs:
             before = self._connection.changes()
             try:
@@ -183,7 +186,7 @@ class Writer:
         return True
 
     def _run_apart(self, jobs: list[Job]) -> None:
-        transaction = self._connection.begin()
+        transaction = self._connection.begin(_names(jobs))
         for job in jobs:
             self._connection.savepoint()
             try:
@@ -202,6 +205,10 @@ class Writer:
                 job = self._jobs.get_nowait()
                 if job is not None:
                     _fail([job], Unavailable("the writer has stopped"))
+
+
+def _names(jobs: list[Job]) -> set[str]:
+    return {name for job in jobs for name in job.alone}
 
 
 def _fail(jobs: list[Job], error: KeyturnError) -> None:

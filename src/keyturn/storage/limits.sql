@@ -31,7 +31,7 @@ VALUES (:action, :reason, :bucket, :entry, :times)
 SELECT seq, reason, bucket, entry, times FROM refusals ORDER BY seq LIMIT :limit
 
 -- name: forget_refusals
-DELETE FROM refusals WHERE seq <= :through
+DELETE FROM refusals WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: concerned_tallies
 SELECT action, reason, bucket, opened_at, count FROM tallies

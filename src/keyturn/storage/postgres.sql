@@ -3,8 +3,19 @@
 -- name: schema_version
 SELECT version FROM keyturn_schema WHERE name = :name
 
--- name: take_turn
+-- name: hold_schema
 SELECT version FROM keyturn_schema WHERE name = :name FOR UPDATE
+
+-- name: hold_token
+WITH held_developer AS (
+    SELECT id FROM developers WHERE id = (SELECT developer_id FROM tokens WHERE id = :id) FOR SHARE
+), held AS (SELECT id FROM tokens WHERE id = :id FOR SHARE)
+SELECT (SELECT count(*) FROM held_developer) + (SELECT count(*) FROM held)
+
+-- name: agents_never_used
+SELECT * FROM agents
+WHERE self_registered = 1 AND last_used_at IS NULL AND created_at < :before
+ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
 
 -- name: agents_of_everybody
 SELECT * FROM agents
@@ -60,6 +71,11 @@ WHERE agent_id = use ->> 0 AND generation <= CAST(use ->> 1 AS BIGINT)
 -- name: forget_newest_attempt
 DELETE FROM attempts WHERE seq = (
     SELECT seq FROM attempts WHERE bucket = :bucket AND at <= :now ORDER BY at DESC LIMIT 1
+)
+
+-- name: forget_refusals
+DELETE FROM refusals WHERE seq IN (
+    SELECT CAST(seq AS BIGINT) FROM json_array_elements_text(CAST(:seqs AS JSON)) AS gone (seq)
 )
 
 -- name: forget_attempts

@@ -16,6 +16,8 @@ from keyturn.storage.queries import load
 from keyturn.storage.store import UnusableDatabase
 
 MIGRATION_TRIES = 5
+SLOTS = 16_384
+"""Rows that changes lock for their names: few enough to make, too many to meet by chance."""
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -35,7 +37,17 @@ _OUT_OF_REACH = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.Inter
 _CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 _MADE_AT_ONCE = (*_CONFLICTS, errors.UniqueViolation, errors.DuplicateTable)
 _VALUE = re.compile(r":(\w+)")
-_SCHEMA = "CREATE TABLE keyturn_schema (name TEXT PRIMARY KEY, version BIGINT NOT NULL)"
+_TURNS = f"INSERT INTO keyturn_turns SELECT generate_series(0, {SLOTS - 1})"
+_SCHEMA = f"""
+CREATE TABLE keyturn_schema (name TEXT PRIMARY KEY, version BIGINT NOT NULL);
+CREATE TABLE keyturn_turns (slot INTEGER PRIMARY KEY);
+{_TURNS};
+"""
+_FOR_EACH = """
+SELECT sought.place, found.*
+FROM unnest(CAST({macs} AS BYTEA[])) WITH ORDINALITY AS sought (mac, place)
+CROSS JOIN LATERAL ({statement}) AS found
+"""
 _ROW = "INSERT INTO keyturn_schema VALUES (%(name)s, 0) ON CONFLICT (name) DO NOTHING"
 _NOW = "UPDATE keyturn_schema SET version = %(version)s WHERE name = %(name)s"
 
@@ -66,16 +78,45 @@ def statements(database: Database) -> dict[str, str]:
     return {name: _VALUE.sub(r"%(\1)s", text.replace("%", "%%")) for name, text in named.items()}
 
 
+def statements_for_each(database: Database) -> dict[str, str]:
+    """The statements that take a `mac` alone, each for a whole array of them.
+
+    The array has the statement's own name. Each row says first which place of it is its own.
+    """
+    named = {**load(database.queries), **load("postgres.sql")}
+    alone = {name: text for name, text in named.items() if set(_VALUE.findall(text)) == {"mac"}}
+    return {
+        name: _FOR_EACH.format(macs=f"%({name})s", statement=text.replace(":mac", "sought.mac"))
+        for name, text in alone.items()
+    }
+
+
 def connect(database: Database) -> Connection:
     """A connection that begins its transactions itself.
 
-    It prepares no statements: a pooler may give each transaction another session.
+    Its values are part of the statement, which is one message then, and prepares nothing: a
+    pooler may give each transaction another session.
 
     Raises:
         psycopg.Error: it can't be made.
     """
-    settings: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(database.url), **_ALWAYS}
-    return psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
+    return psycopg.connect(**_parameters(database), cursor_factory=psycopg.ClientCursor)
+
+
+async def connect_async(database: Database) -> psycopg.AsyncConnection[TupleRow]:
+    """The same for the event loop.
+
+    Raises:
+        psycopg.Error: it can't be made.
+    """
+    return await psycopg.AsyncConnection.connect(
+        **_parameters(database), cursor_factory=psycopg.AsyncClientCursor
+    )
+
+
+def _parameters(database: Database) -> dict[str, Any]:
+    given = {**_DEFAULTS, **conninfo_to_dict(database.url), **_ALWAYS}
+    return {**given, "autocommit": True, "prepare_threshold": None}
 
 
 def unavailable(error: psycopg.Error) -> Unavailable:
@@ -142,7 +183,7 @@ def _migrate(connection: Connection, database: Database) -> int:
     if connection.execute("SELECT to_regclass('keyturn_schema')").fetchone() == (None,):
         connection.execute(_SCHEMA)
     connection.execute(_ROW, {"name": database.name})
-    row = connection.execute(named["take_turn"], {"name": database.name}).fetchone()
+    row = connection.execute(named["hold_schema"], {"name": database.name}).fetchone()
     current = int(row[0]) if row else 0
     if current > len(scripts):
         raise UnusableDatabase(

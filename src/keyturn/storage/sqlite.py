@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -102,21 +102,27 @@ class SqliteStore:
             on_lost_commit,
         )
 
-    def look_up(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
+    async def look_up(
+        self, shape: Callable[..., Shape], query: str, macs: Sequence[bytes]
+    ) -> list[Shape]:
+        if len(macs) != 1:
+            return await self.read(lambda tx: _each(tx, shape, query, macs))
         try:
-            row = self._execute(self._statements[query], values).fetchone()
+            row = self._execute(self._statements[query], {"mac": macs[0]}).fetchone()
         except OUT_OF_REACH as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
-        return None if row is None else shape(*row)
+        return [] if row is None else [shape(*row)]
 
-    def read(self, work: Callable[[Transaction], Result]) -> Result:
+    async def read(self, work: Callable[[Transaction], Result]) -> Result:
         return _in_snapshot(self._reader, lambda: work(self._transaction))
 
     async def scan(self, work: Callable[[Transaction], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._scan, work)
 
-    async def write(self, work: Callable[[Transaction], Result]) -> Result:
-        result: Result = await self._writer.submit(work)
+    async def write(
+        self, work: Callable[[Transaction], Result], *, alone: Iterable[str] = ()
+    ) -> Result:
+        result: Result = await self._writer.submit(work, alone)
         return result
 
     async def scrub(self) -> None:
@@ -127,7 +133,7 @@ class SqliteStore:
         if self._scrub_owed:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._empty_wal)
 
-    def check(self) -> None:
+    async def check(self) -> None:
         with unavailable_on_failure:
             version = self._reader.pragma("user_version")
         if version != self._version or not self._is_in_place():
@@ -200,7 +206,8 @@ class WriterConnection:
         self._checkpoints = checkpoints
         self._wal_pages = 0
 
-    def begin(self) -> Transaction:
+    def begin(self, _alone: Collection[str], /) -> Transaction:
+        # Nobody else writes until the transaction ends, whatever they would change.
         self._fenced.clear()
         self._execute("BEGIN IMMEDIATE")
         return self._transaction
@@ -277,6 +284,13 @@ def _wait_for_turn(tries: int) -> bool:
     """Wait for another process's commit; SQLite's own waits grow, and some would wait too long."""
     time.sleep(BUSY_PAUSE)
     return tries * BUSY_PAUSE * 1000 < WRITE_BUSY_MILLISECONDS
+
+
+def _each(
+    tx: Transaction, shape: Callable[..., Shape], query: str, macs: Sequence[bytes]
+) -> list[Shape]:
+    found = (tx.one(shape, query, mac=mac) for mac in macs)
+    return [record for record in found if record is not None]
 
 
 def _in_snapshot(connection: apsw.Connection, work: Callable[[], Result]) -> Result:

@@ -5,7 +5,7 @@ conflict, and answers when it is durable; if the function raises, nothing of it 
 sees everything that was acknowledged before it began.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from keyturn.core.fence import Record
@@ -43,17 +43,30 @@ class Store(Protocol):
     After an `Unavailable` write nobody knows whether it was kept; nothing half-done ever is.
     """
 
-    def look_up(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
-        """The first row of one statement, here and now; each statement is its own snapshot."""
+    def look_up(
+        self, shape: Callable[..., Shape], query: str, macs: Sequence[bytes]
+    ) -> Awaitable[list[Shape]]:
+        """The first row of a statement for each of these values of `mac`, where there is one.
 
-    def read(self, work: Callable[[Transaction], Result]) -> Result:
-        """Look up a few rows by key, here and now, in one snapshot."""
+        All in one snapshot, begun after the call. Where the database is at hand nothing is
+        waited for.
+        """
+
+    def read(self, work: Callable[[Transaction], Result]) -> Awaitable[Result]:
+        """Look up a few rows by key, in one snapshot, begun after the call."""
 
     def scan(self, work: Callable[[Transaction], Result]) -> Awaitable[Result]:
         """Read what may take long, in one snapshot, away from the event loop."""
 
-    def write(self, work: Callable[[Transaction], Result]) -> Awaitable[Result]:
-        """Change the state; the answer comes when the change is durable."""
+    def write(
+        self, work: Callable[[Transaction], Result], *, alone: Iterable[str] = ()
+    ) -> Awaitable[Result]:
+        """Change the state; the answer comes when the change is durable.
+
+        Changes that have a name in `alone` in common never overlap, in any process: what one
+        reads and then sets is what the one before it has left. Each row for itself is changed
+        by one at a time anyway.
+        """
 
     def scrub(self) -> Awaitable[None]:
         """Leave nothing readable in the store's files of what was deleted.
@@ -64,5 +77,5 @@ class Store(Protocol):
     def finish_scrub(self) -> Awaitable[None]:
         """Scrub again where that is owed."""
 
-    def check(self) -> None:
+    def check(self) -> Awaitable[None]:
         """Make sure that the store answers, and is still the one that was opened."""

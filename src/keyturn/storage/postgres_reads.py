@@ -1,0 +1,185 @@
+"""Reads from PostgreSQL that don't keep the event loop waiting."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import AsyncConnection, Error
+from psycopg.rows import TupleRow
+
+from keyturn.core.errors import Unavailable
+from keyturn.storage.group_commit import Conflict
+from keyturn.storage.postgres_server import (
+    Database,
+    connect_async,
+    statements,
+    statements_for_each,
+    unavailable,
+)
+from keyturn.storage.postgres_session import SNAPSHOT, Session, hang_up, in_snapshot
+from keyturn.storage.store import Result, Transaction
+
+MAX_WAITING = 1024
+"""Past so many that wait, others are refused at once."""
+LOOK_UP_MILLISECONDS = 2000
+GRACE_SECONDS = 1.0
+"""How long after its own limit the server is given up."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class _LookUp:
+    query: str
+    macs: Sequence[bytes]
+    rows: asyncio.Future[list[Row]]
+    found: list[Row] = field(default_factory=list)
+
+
+class LookUps:
+    """Look-ups that wait at the same moment share one message to the server.
+
+    It is sent after the last of them came, so each sees all that was acknowledged before it. One
+    that comes alone goes at once; those that come while a message is on its way share the next.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = statements_for_each(database)
+        self._connection: AsyncConnection[TupleRow] | None = None
+        self._waiting: list[_LookUp] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def find(self, query: str, macs: Sequence[bytes]) -> list[Row]:
+        """The rows of a statement for each of these values of `mac`, in their order.
+
+        Raises:
+            Unavailable: too many wait already, or the database can't answer.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unavailable("too many look-ups wait")
+        loop = asyncio.get_running_loop()
+        asked = _LookUp(query, macs, loop.create_future())
+        self._waiting.append(asked)
+        if self._task is None:
+            self._task = loop.create_task(self._serve())
+        return await asked.rows
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.pgconn.finish()
+
+    async def _serve(self) -> None:
+        while self._waiting:
+            asked, self._waiting = self._waiting, []
+            try:
+                await self._ask(asked)
+            except Exception as error:  # Whatever it is, all of them wait for it.
+                for each in asked:
+                    if not each.rows.done():
+                        each.rows.set_exception(error)
+        self._task = None
+
+    async def _ask(self, asked: list[_LookUp]) -> None:
+        together: dict[str, list[tuple[_LookUp, bytes]]] = {}
+        for each in asked:
+            together.setdefault(each.query, []).extend((each, mac) for mac in each.macs)
+        results = await self._run({q: [mac for _, mac in pairs] for q, pairs in together.items()})
+        for pairs, rows in zip(together.values(), results, strict=True):
+            for place, *row in rows:
+                pairs[place - 1][0].found.append(tuple(row))
+        for each in asked:
+            if not each.rows.done():
+                each.rows.set_result(each.found)
+
+    async def _run(self, macs: dict[str, list[bytes]]) -> list[list[TupleRow]]:
+        """The rows of each statement."""
+        text = ";".join([_BEGIN, *(self._statements[query] for query in macs), "COMMIT"])
+        for last in (False, True):
+            made_before = self._connection
+            try:
+                if self._connection is None or self._connection.closed:
+                    made_before = None
+                    self._connection = await connect_async(self._database)
+                return await _results(self._connection, text, macs)
+            except Error as error:
+                if self._connection is not None:
+                    # Whatever state it is in.
+                    self._connection.pgconn.finish()
+                told = unavailable(error)
+                if last or (made_before is None and not isinstance(told, Conflict)):
+                    raise told from None
+        raise AssertionError("unreachable")
+
+
+_BEGIN = f"{SNAPSHOT};SET LOCAL statement_timeout = {LOOK_UP_MILLISECONDS}"
+
+
+async def _results(
+    connection: AsyncConnection[TupleRow], text: str, macs: dict[str, list[bytes]]
+) -> list[list[TupleRow]]:
+    loop = asyncio.get_running_loop()
+    silent = loop.call_later(LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS, hang_up, connection)
+    try:
+        cursor = await connection.execute(text, macs)
+        results = [await each.fetchall() async for each in cursor.results() if each.description]
+    finally:
+        silent.cancel()
+    if len(results) != len(macs):
+        raise AssertionError("a statement without an answer")
+    return results
+
+
+class Readers:
+    """Threads that read, each on a connection of its own."""
+
+    def __init__(self, database: Database, purpose: str, threads: int, milliseconds: int) -> None:
+        self._database = database
+        self._statements = statements(database)
+        self._threads = ThreadPoolExecutor(threads, f"{purpose}-{database.name}")
+        self._milliseconds = milliseconds
+        self._seconds = milliseconds / 1000 + GRACE_SECONDS
+        self._local = threading.local()
+        self._sessions: list[Session] = []
+        self._waiting = 0
+
+    async def read(self, work: Callable[[Transaction], Result]) -> Result:
+        """Read in one snapshot.
+
+        Raises:
+            Unavailable: too many wait already, or the database can't answer.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise Unavailable("too many reads wait")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, self.read_here, work)
+        except TimeoutError:
+            for session in self._sessions:
+                session.interrupt(self._seconds / 2)
+            raise Unavailable("the database does not answer") from None
+        finally:
+            self._waiting -= 1
+
+    def read_here(self, work: Callable[[Transaction], Result]) -> Result:
+        """Read in this thread.
+
+        Raises:
+            Unavailable
+        """
+        if not hasattr(self._local, "session"):
+            self._local.session = Session(self._database, self._statements)
+            self._sessions.append(self._local.session)
+        return in_snapshot(self._local.session, self._milliseconds, work)
+
+    def close(self) -> None:
+        """Finish what has begun and close every connection."""
+        self._threads.shutdown()
+        for session in self._sessions:
+            session.close()
