@@ -7,7 +7,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -44,11 +44,11 @@ def checks_are_cached() -> None:
     """What a check has found stands for a second."""
     known: dict[str, tuple[float, Agent | None]] = {}
 
-    def cached(service: Service, shape: Any, query: str, key: Credential) -> Agent | None:
+    async def cached(service: Service, shape: Any, query: str, key: Credential) -> Agent | None:
         now = time.monotonic()
         at, agent = known.get(key.reveal(), (-WHILE, None))
         if now - at >= WHILE:
-            agent = kept_now(service, shape, query, key)
+            agent = await kept_now(service, shape, query, key)
             known[key.reveal()] = now, agent
         return agent
 
@@ -59,7 +59,7 @@ def checks_ask_a_stale_replica() -> None:
     """Checks see the database as it was up to a second ago."""
     replica = Replica()
 
-    def replicated(service: Service, shape: Any, query: str, key: Credential) -> Agent | None:
+    async def replicated(service: Service, shape: Any, query: str, key: Credential) -> Agent | None:
         row = replica.row(query, service.keyring.mac(key).digest)
         return None if row is None else shape(*row)
 
@@ -103,9 +103,10 @@ def old_key_lives_on_where_it_was_rotated() -> None:
             retired[shown.key.reveal()] = time.monotonic(), agent
         return swapped
 
-    def lenient(service: Service, shape: Any, query: str, key: Credential) -> Agent | None:
+    async def lenient(service: Service, shape: Any, query: str, key: Credential) -> Agent | None:
         at, agent = retired.get(key.reveal(), (-WHILE, None))
-        return agent if time.monotonic() - at < WHILE else kept_now(service, shape, query, key)
+        live = time.monotonic() - at < WHILE
+        return agent if live else await kept_now(service, shape, query, key)
 
     put(rotate_credentials, "swap", swap_gently)
     put(verify_key, "kept_now", lenient)
@@ -149,6 +150,17 @@ def answered_though_undone() -> None:
     put(WriterConnection, "commit", hope)
 
 
+def writers_lock_nothing() -> None:
+    """Changes of one agent overlap where two processes make them."""
+    begin = WriterConnection.begin
+
+    def rush(self: WriterConnection, alone: Collection[str], /) -> Transaction:
+        del alone
+        return begin(self, ())
+
+    put(WriterConnection, "begin", rush)
+
+
 def developers_act_on_what_they_knew() -> None:
     """A developer's rotation goes by the agent as it was, and does not look whether it still is."""
     known: dict[str, tuple[float, Agent]] = {}
@@ -171,6 +183,7 @@ BUGS: dict[str, Callable[[], None]] = {
         refused_though_kept,
         commits_of_unknown_outcome_are_tried_again,
         answered_though_undone,
+        writers_lock_nothing,
         developers_act_on_what_they_knew,
         server_bugs.no_compare_and_swap,
         server_bugs.answered_before_the_commit,

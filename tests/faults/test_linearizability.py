@@ -237,6 +237,9 @@ GOOD: dict[str, list[Operation]] = {
     "checks that overlap see a rotation in either order": [
         rotation((0, 9), 1, 2), check((1, 4), 1, 401), check((2, 3), 1, 200),
     ],
+    "an old key is good at the very moment of the rotation's answer": [
+        rotation((0, 1), 1, 2), check((1, 2), 1, 200),
+    ],
     "a rotation without an answer happens long after": [
         rotation((0, None), 1, 2), check((1, 2), 1, 200), check((8, 9), 1, 401), looks((10, 11), 2),
     ],
