@@ -41,9 +41,15 @@ class Cluster:
     process: subprocess.Popen[bytes] | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
+    def make(self) -> None:
+        """Make a database cluster of its own."""
+        self._make("initdb", "-U", "keyturn", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8")
+
     def start(self) -> None:
         command = [program("postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder)]
         settings = ["-c", "listen_addresses=", "-c", "max_connections=200"]
+        # A standby asks again at once for a primary that is back.
+        settings += ["-c", "wal_retrieve_retry_interval=100ms"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *settings], stdout=log, stderr=log, cwd=self.folder, **self.user
@@ -66,6 +72,37 @@ class Cluster:
             self.process.wait(PATIENCE)
             self.process = None
 
+    def signal(self, sign: signal.Signals) -> None:
+        """Send every process of the server a signal: SIGSTOP, SIGCONT or SIGKILL."""
+        if self.process is None:
+            return
+        pid = self.process.pid
+        # Stopped it starts no others, and knows of those there are until it is dead.
+        self.process.send_signal(signal.SIGSTOP)
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), sign)
+        self.process.send_signal(sign)
+
+    def kill(self) -> None:
+        """End every process of the server at once, and its memory, as when its machine dies."""
+        # The line has the key and the id of the shared memory that outlives its processes.
+        shared = (self.folder / "data" / "postmaster.pid").read_text().splitlines()[6].split()[1]
+        self.signal(signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+        subprocess.run(["ipcrm", "--shmem-id", shared], check=True)
+
+    def follow(self, leader: "Cluster") -> None:
+        """Become a copy of another server, and start as its standby."""
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        self._make("pg_basebackup", "-R", "-c", "fast", "-d", f"host={leader.folder} user=keyturn")
+        self.start()
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the server while it runs."""
+        self.run(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.run("SELECT pg_reload_conf()")
+
     @property
     def url(self) -> str:
         return f"postgresql:///postgres?host={self.folder}&user=keyturn"
@@ -75,6 +112,18 @@ class Cluster:
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def _make(self, name: str, *arguments: str) -> None:
+        made = subprocess.run(
+            [program(name), "-D", str(self.folder / "data"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            **self.user,
+        )
+        if made.returncode != 0:
+            pytest.fail(f"{name} failed: {made.stderr}", pytrace=False)
 
     def new_database(self) -> str:
         """The URL of a place that is empty: a schema, which costs less than a database."""
@@ -86,24 +135,21 @@ class Cluster:
 @contextlib.contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """A server that was started for this, with everything as PostgreSQL has it by default."""
+    with empty_cluster() as cluster:
+        cluster.make()
+        cluster.start()
+        yield cluster
+
+
+@contextlib.contextmanager
+def empty_cluster() -> Iterator[Cluster]:
+    """A server without data, which is stopped afterwards if it was started."""
     with tempfile.TemporaryDirectory(prefix="keyturn-pg-") as name:
         folder, user = Path(name), _user()
         if user:
             os.chown(folder, user["user"], user["group"])
-        data = ["-D", str(folder / "data"), "-U", "keyturn", "-A", "trust", "-E", "UTF8"]
-        made = subprocess.run(
-            [program("initdb"), *data, "--locale", "C.UTF-8"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=folder,
-            **user,
-        )
-        if made.returncode != 0:
-            pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
         cluster = Cluster(folder, user)
         try:
-            cluster.start()
             yield cluster
         finally:
             # Nobody needs the data any more, so nothing is brought to the disk.

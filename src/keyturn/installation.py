@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import structlog
 
 from keyturn import metrics
 from keyturn.actions.guard_fence import UnusableFence, guard_fence
+from keyturn.actions.guard_move import ServedElsewhere
 from keyturn.actions.guard_server_keys import (
     MissingServerKey,
     check_server_keys,
@@ -60,7 +62,7 @@ async def open_service(
             await guard_fence(store, fence)
             service = await _service(settings, store, limits)
             await register_server_keys(service)
-        except (MissingServerKey, UnusableFence) as error:
+        except (MissingServerKey, ServedElsewhere, UnusableFence) as error:
             raise UnusableInstallation(str(error)) from error
         yield service
 
@@ -175,15 +177,8 @@ def _on_postgres(settings: Settings) -> list[Kept]:
     url = settings.postgres_url or ""
     if settings.fence:
         raise UnusableDatabase("KEYTURN_FENCE guards a database in a file, not one on PostgreSQL.")
-    try:
-        # Of an extra of its own, which an installation on SQLite need not have.
-        from keyturn.storage import postgres, postgres_server  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name != "psycopg":
-            raise
-        raise UnusableDatabase(
-            "A database on PostgreSQL needs its driver: install 'keyturn[server,postgres]'."
-        ) from error
+    require_driver()
+    from keyturn.storage import postgres, postgres_server  # noqa: PLC0415
 
     def opened(
         database: postgres_server.Database, on_lost_commit: Callable[[], None], _fence: object
@@ -201,6 +196,18 @@ def _on_postgres(settings: Settings) -> list[Kept]:
             postgres_server.limits_database(url),
         )
     ]
+
+
+def require_driver() -> None:
+    """Make sure of an extra of its own, which an installation on SQLite need not have.
+
+    Raises:
+        UnusableDatabase: PostgreSQL's driver is not installed.
+    """
+    if find_spec("psycopg") is None:
+        raise UnusableDatabase(
+            "A database on PostgreSQL needs its driver: install 'keyturn[server,postgres]'."
+        )
 
 
 def make_data_dir(folder: Path) -> None:

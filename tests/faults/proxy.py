@@ -5,6 +5,7 @@ exact to the byte. A message is taken to end where its Content-Length says.
 """
 
 import contextlib
+import random
 import re
 import socket
 import struct
@@ -69,14 +70,15 @@ class Exchange:
 
 
 class Proxy:
-    """Stands before a server of this machine while it is entered, on a port of its own.
+    """Stands before servers of this machine while it is entered, on a port of its own.
 
-    Each exchange takes the first fault that is planned, or passes unharmed where there is none.
+    Each request goes to any of them. Each exchange takes the first fault that is planned, or
+    passes unharmed where there is none.
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, *server_ports: int) -> None:
         self.exchanges: list[Exchange] = []
-        self._server = (LOOPBACK, server_port)
+        self._server_ports = server_ports
         self._planned: deque[Fault] = deque()
         self._lock = threading.Lock()
         self._clients: set[socket.socket] = set()
@@ -136,7 +138,7 @@ class Proxy:
             exchange = Exchange(self._take_fault(request), request)
             self.exchanges.append(exchange)
             # A connection for each exchange: one that is kept could be closed by the server.
-            with socket.create_connection(self._server) as server:
+            with self._connect() as server:
                 try:
                     exchange.answer = self._ask(server, request, exchange)
                     _send(client, exchange.answer, exchange, "answer")
@@ -151,13 +153,16 @@ class Proxy:
         if fault is None or fault.kind != "duplicate":
             _send(server, request, exchange, "request")
             return _answer(server)
-        with socket.create_connection(self._server) as second:
+        with self._connect() as second:
             exchange.pass_on(server, request, "request")
             exchange.pass_on(second, request[: fault.at_byte], "request")
             first_answer = _answer(server)
             exchange.pass_on(second, request[fault.at_byte :], "request")
             second_answer = _answer(second)
         return first_answer if fault.returned == "first" else second_answer
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection((LOOPBACK, random.choice(self._server_ports)))
 
     def _take_fault(self, request: bytes) -> Fault | None:
         with self._lock:

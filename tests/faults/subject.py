@@ -49,12 +49,15 @@ class Rotation:
 
 
 class Subject:
-    """An agent with a credentials file, and a proxy of its own that sees all it is told."""
+    """An agent with a credentials file, and a proxy of its own that sees all it is told.
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    With `others` the proxy spreads its requests over all of these servers.
+    """
+
+    def __init__(self, server: Server, folder: Path, *others: Server) -> None:
         folder.mkdir()
         self.path = folder / "agent.json"
-        self.proxy = Proxy(server.port)
+        self.proxy = Proxy(server.port, *(other.port for other in others))
         self.proxy.__enter__()
         self._server = server
         with Connection(server.port) as connection:

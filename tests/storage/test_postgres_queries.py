@@ -46,8 +46,8 @@ def connection(postgres: Cluster) -> Iterator[psycopg.Connection[TupleRow]]:
 def plan(connection: psycopg.Connection[TupleRow], database: str, name: str) -> str:
     statement = NAMED[database][name]
     values = {each: value(each) for each in re.findall(r"%\((\w+)\)s", statement)}
-    for name in {"uses", "seqs"} & values.keys():
-        values[name] = "[]" if "json" in statement else 1
+    for listed in {"uses", "seqs"} & values.keys():
+        values[listed] = "[]" if "json" in statement else 1
     rows = connection.execute("EXPLAIN " + statement, values).fetchall()
     return "\n".join(row[0] for row in rows)
 

@@ -30,18 +30,37 @@ async def kept_now(
 
 
 def confirm(tx: Transaction, principal: Principal) -> None:
-    """Make sure, within the transaction that acts on it, that the token is alive still.
+    """Make sure, within the transaction that reads for it, that the token is alive still.
 
     Raises:
         InvalidToken: it was deleted, or its developer disabled, since it was authenticated.
     """
-    tx.one(int, "hold_token", id=principal.token_id)
     if not tx.one(int, "token_is_live", id=principal.token_id):
         raise InvalidToken
 
 
+def hold(tx: Transaction, principal: Principal) -> None:
+    """`confirm`, and until the transaction that changes something ends nobody takes it away.
+
+    Raises:
+        InvalidToken: as `confirm`.
+    """
+    tx.one(int, "hold_token", id=principal.token_id)
+    confirm(tx, principal)
+
+
 def own_agent(tx: Transaction, principal: Principal, agent_id: str) -> Agent:
-    """The developer's agent of this id.
+    """The developer's agent of this id, to be changed.
+
+    Raises:
+        AgentNotFound, InvalidToken: as `seen_agent`.
+    """
+    tx.one(int, "hold_token", id=principal.token_id)
+    return seen_agent(tx, principal, agent_id)
+
+
+def seen_agent(tx: Transaction, principal: Principal, agent_id: str) -> Agent:
+    """The developer's agent of this id, to be looked at.
 
     Raises:
         AgentNotFound: there is none, or it is another developer's.

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keyturn.actions.record_audit import insert_entry
+from keyturn.actions.guard_move import stay
+from keyturn.actions.record_audit import insert_entry, local_entry
 from keyturn.actions.service import Service
-from keyturn.core.audit_trail import COMMAND_LINE, Action, Entry
+from keyturn.core.audit_trail import Action
 from keyturn.core.keyed_hash import ServerKey
 from keyturn.storage.store import Store, Transaction
 
@@ -86,11 +87,15 @@ async def dependents_of(store: Store, key_id: str) -> Dependents:
 async def register_server_keys(service: Service) -> None:
     """Let the database know every key, so that a later start can miss it.
 
+    In the same transaction the service stays here: who moves it finds either the key or nobody.
+
     Raises:
         MissingServerKey: another process has made another key of the same id known just now.
+        ServedElsewhere
     """
 
     def register(tx: Transaction) -> None:
+        stay(tx)
         for key in service.keyring.keys:
             tx.execute("add_server_key", id=key.id, verifier=key.verifier, now=service.now())
             tx.execute("restore_server_key", id=key.id)
@@ -110,20 +115,7 @@ async def abandon_server_key(store: Store, key_id: str, *, now: int, entry_id: s
     Raises:
         UnknownServerKey: the database knows none of this id, or has given it up already.
     """
-    entry = Entry(
-        id=entry_id,
-        at=now,
-        actor_kind=COMMAND_LINE.kind,
-        actor_id=None,
-        action=Action.SERVER_KEY_ABANDONED,
-        outcome="success",
-        agent_id=None,
-        developer_id=None,
-        address=None,
-        user_agent=None,
-        request_id=None,
-        details={"serverKeyId": key_id},
-    )
+    entry = local_entry(Action.SERVER_KEY_ABANDONED, id=entry_id, at=now, serverKeyId=key_id)
 
     def abandon(tx: Transaction) -> None:
         if not tx.execute("abandon_server_key", id=key_id):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import own_agent
+from keyturn.actions.find_agent import own_agent, seen_agent
 from keyturn.actions.issue_credentials import replace_secret
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import record, refusals_recorded
@@ -57,7 +57,7 @@ async def list_agents(
 
 async def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:
     """One agent. Raises `AgentNotFound`."""
-    return await service.store.read(lambda tx: own_agent(tx, principal, agent_id))
+    return await service.store.read(lambda tx: seen_agent(tx, principal, agent_id))
 
 
 async def update_agent(
@@ -79,7 +79,7 @@ async def update_agent(
             if changed := [name for name, value in columns.items() if kept[name] != value]:
                 tx.execute("update_agent", id=agent.id, **{**kept, **columns})
                 record(tx, service, call, attempt, changed=[_CHANGEABLE[name] for name in changed])
-            return own_agent(tx, principal, agent_id)
+            return seen_agent(tx, principal, agent_id)
 
         return await service.store.write(update, alone=[agent_id])
 
@@ -169,7 +169,7 @@ async def change_credits(
                 raise InvalidRequest("amount", f"the balance would be above {MAX_CREDITS}")
             tx.execute("set_credit_balance", id=agent.id, credit_balance=balance)
             record(tx, service, call, attempt, amount=amount, balance=balance, reason=reason)
-            return own_agent(tx, principal, agent_id)
+            return seen_agent(tx, principal, agent_id)
 
         return await service.store.write(change, alone=[agent_id])
 

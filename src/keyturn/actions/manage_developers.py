@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import confirm
+from keyturn.actions.find_agent import hold
 from keyturn.actions.manage_tokens import NewToken, add_token
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
@@ -80,7 +80,7 @@ async def disable_developer(
         require_operator(principal)
 
         def disable(tx: Transaction) -> str:
-            confirm(tx, principal)
+            hold(tx, principal)
             developer = tx.one(Developer, "developer_by_id", id=developer_id)
             if developer is None:
                 raise DeveloperNotFound
@@ -110,7 +110,7 @@ async def _create(
 
     def create(tx: Transaction) -> Welcomed:
         if principal:
-            confirm(tx, principal)
+            hold(tx, principal)
         added = tx.execute(
             "add_developer", id=identifier, email=cleaned, operator=operator, now=service.now()
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import confirm
+from keyturn.actions.find_agent import hold
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
@@ -58,7 +58,7 @@ async def create_token(
             require_operator(principal)
 
         def create(tx: Transaction) -> Token:
-            confirm(tx, principal)
+            hold(tx, principal)
             owner = tx.one(Developer, "developer_by_id", id=new.developer_id)
             if owner is None or owner.status != "active":
                 raise DeveloperNotFound
@@ -98,7 +98,7 @@ async def delete_token(
     async with refusals_recorded(service, call, Action.TOKEN_DELETED, principal) as attempt:
 
         def delete(tx: Transaction) -> None:
-            confirm(tx, principal)
+            hold(tx, principal)
             token = tx.one(Token, "token_by_id", id=token_id)
             if token is None or token.kind != kind or not principal.may_see(token.developer_id):
                 raise TokenNotFound

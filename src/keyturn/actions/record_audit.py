@@ -13,7 +13,16 @@ from typing import Any
 
 from keyturn.actions.service import Call, Principal, Service
 from keyturn.core.agent import Agent
-from keyturn.core.audit_trail import ANONYMOUS, Action, Actor, Entry, Outcome, Refusal, bucket_of
+from keyturn.core.audit_trail import (
+    ANONYMOUS,
+    COMMAND_LINE,
+    Action,
+    Actor,
+    Entry,
+    Outcome,
+    Refusal,
+    bucket_of,
+)
 from keyturn.core.credential import redact
 from keyturn.core.errors import (
     InvalidRequest,
@@ -109,6 +118,24 @@ def make_entry(
         address=call.address.text if call.request_id else None,
         user_agent=redact(call.user_agent)[:MAX_USER_AGENT] if call.user_agent else None,
         request_id=call.request_id,
+        details=details,
+    )
+
+
+def local_entry(action: Action, *, id: str, at: int, **details: Any) -> Entry:
+    """The entry of what the command line did where there is no `Service` yet."""
+    return Entry(
+        id=id,
+        at=at,
+        actor_kind=COMMAND_LINE.kind,
+        actor_id=None,
+        action=action,
+        outcome="success",
+        agent_id=None,
+        developer_id=None,
+        address=None,
+        user_agent=None,
+        request_id=None,
         details=details,
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyturn.actions.authenticate import find_token
-from keyturn.actions.find_agent import confirm
+from keyturn.actions.find_agent import hold
 from keyturn.actions.issue_credentials import Pair, new_pair, pair_columns
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.recover import Recoverable, replay
@@ -170,7 +170,7 @@ async def create_agent(
     new = _new_agent(service, principal.developer_id, cleaned, with_secret=with_secret)
 
     def create(tx: Transaction) -> Registered:
-        confirm(tx, principal)
+        hold(tx, principal)
         _add(tx, service, new, self_registered=False)
         attempt = Attempt(
             Action.AGENT_CREATED, principal.actor, new.agent_id, principal.developer_id

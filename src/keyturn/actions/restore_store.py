@@ -1,6 +1,7 @@
 """A copy of the store becomes the store again, and what was retired since stays retired."""
 
 from keyturn.actions.guard_fence import kept_marks
+from keyturn.actions.guard_move import stay
 from keyturn.actions.issue_credentials import new_pair, pair_columns
 from keyturn.actions.record_audit import Attempt, record
 from keyturn.actions.retire_credentials import retire_pair
@@ -18,9 +19,13 @@ async def restore_store(service: Service, fenced: Marks | None, *, abandon: bool
     """Retire again what the fence says was retired; how much that was.
 
     All in one transaction with its entries. `abandon` lets the store forget that it had a fence.
+
+    Raises:
+        ServedElsewhere
     """
 
     def restore(tx: Transaction) -> int:
+        stay(tx)
         older = behind(fenced or {}, kept_marks(tx))
         for subject, mark in older.items():
             _RETIRE[subject.kind](tx, service, subject, mark)

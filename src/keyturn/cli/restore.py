@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from keyturn.actions.guard_fence import UnusableFence, fenced_marks
+from keyturn.actions.guard_move import ServedElsewhere
 from keyturn.actions.restore_store import restore_store
 from keyturn.cli.options import settings_options
 from keyturn.installation import (
@@ -43,7 +44,12 @@ def restore(settings: Settings, file: Path | None, repair: bool, abandon_fence: 
             try:
                 retired = asyncio.run(_complete(settings, staged, abandon=abandon_fence))
                 make_sure()
-            except (UnusableDatabase, UnusableFence, UnusableInstallation) as error:
+            except (
+                ServedElsewhere,
+                UnusableDatabase,
+                UnusableFence,
+                UnusableInstallation,
+            ) as error:
                 discard(staged)
                 text = str(error).replace(str(staged.path), str(source))
                 raise click.ClickException(text) from None

@@ -54,6 +54,7 @@ class Action(StrEnum):
     SERVER_KEY_ABANDONED = "server_key.abandoned"
     CREDENTIAL_FENCED = "credential.fenced"
     STORE_RESTORED = "store.restored"
+    STORE_MOVED = "store.moved"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from psycopg import AsyncConnection, Error
+from psycopg import AsyncConnection, AsyncCursor, Error
 from psycopg.rows import TupleRow
 
 from keyturn.core.errors import Unavailable
@@ -74,15 +74,17 @@ class LookUps:
             self._connection.pgconn.finish()
 
     async def _serve(self) -> None:
-        while self._waiting:
-            asked, self._waiting = self._waiting, []
-            try:
-                await self._ask(asked)
-            except Exception as error:  # Whatever it is, all of them wait for it.
-                for each in asked:
-                    if not each.rows.done():
-                        each.rows.set_exception(error)
-        self._task = None
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
+                try:
+                    await self._ask(asked)
+                except Exception as error:  # Whatever it is, all of them wait for it.
+                    for each in asked:
+                        if not each.rows.done():
+                            each.rows.set_exception(error)
+        finally:
+            self._task = None
 
     async def _ask(self, asked: list[_LookUp]) -> None:
         together: dict[str, list[tuple[_LookUp, bytes]]] = {}
@@ -126,12 +128,16 @@ async def _results(
     silent = loop.call_later(LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS, hang_up, connection)
     try:
         cursor = await connection.execute(text, macs)
-        results = [await each.fetchall() async for each in cursor.results() if each.description]
+        results = [await each.fetchall() async for each in cursor.results() if _selects(each)]
     finally:
         silent.cancel()
     if len(results) != len(macs):
         raise AssertionError("a statement without an answer")
     return results
+
+
+def _selects(cursor: AsyncCursor[TupleRow]) -> bool:
+    return (cursor.statusmessage or "").startswith("SELECT")
 
 
 class Readers:

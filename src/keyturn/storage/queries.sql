@@ -36,6 +36,19 @@ SELECT id, fenced FROM installation
 -- name: set_fenced
 UPDATE installation SET fenced = :fenced
 
+-- name: stay
+-- A change, so that nobody can begin to move meanwhile.
+UPDATE installation SET move = NULL WHERE move IS NULL
+
+-- name: moved_to
+SELECT moved_to FROM installation
+
+-- name: leave
+UPDATE installation SET move = :move, moved_to = :moved_to
+
+-- name: arrive
+UPDATE installation SET move = NULL WHERE move = :move
+
 -- name: agents_to_fence
 SELECT id, generation, status FROM agents
 

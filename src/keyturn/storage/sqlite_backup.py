@@ -62,13 +62,23 @@ def check_whole(database: Database) -> None:
     """
     try:
         with contextlib.closing(connect(database)) as connection:
-            if not is_ours(connection, database):
-                raise UnusableDatabase(f"{database.path} is another kind of database.")
-            found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
-            if found != ["ok"] or list(connection.execute("PRAGMA foreign_key_check")):
-                raise UnusableDatabase(f"{database.path} is damaged: {found[0]}.")
+            check_connected(connection, database)
     except apsw.Error as error:
         raise UnusableDatabase(f"{database.path} is damaged or not a database.") from error
+
+
+def check_connected(connection: apsw.Connection, database: Database) -> None:
+    """As `check_whole`, over a connection that is there.
+
+    Raises:
+        UnusableDatabase
+        apsw.Error: it is damaged or not a database.
+    """
+    if not is_ours(connection, database):
+        raise UnusableDatabase(f"{database.path} is another kind of database.")
+    found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+    if found != ["ok"] or list(connection.execute("PRAGMA foreign_key_check")):
+        raise UnusableDatabase(f"{database.path} is damaged: {found[0]}.")
 
 
 def stage(source: Path, database: Database) -> Database:

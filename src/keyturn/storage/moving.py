@@ -1,0 +1,334 @@
+"""A copy of a store on SQLite, on PostgreSQL, and the proof that it is one.
+
+Every table is read once to be copied and once more from PostgreSQL after the commit. Both times
+its rows, in the order of their keys, make a SHA-256: the two must be the same.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from keyturn.storage import postgres_server
+from keyturn.storage.postgres_server import Connection
+from keyturn.storage.queries import load
+from keyturn.storage.sqlite_backup import check_connected
+from keyturn.storage.sqlite_file import Database
+from keyturn.storage.store import UnusableDatabase
+
+CREDENTIALS = (
+    "server_keys", "developers", "agents", "tokens", "audit", "retired", "receipts", "charges",
+)  # fmt: skip
+LIMITS = ("attempts", "refusals", "tallies", "outbox")
+"""Each after those that it refers to. Not `installation`, which is not the same on both sides."""
+
+_TYPES = {"INTEGER": "int8", "TEXT": "text", "BLOB": "bytea"}
+_BEGIN = """
+    BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;
+    SET LOCAL synchronous_commit = on;
+    SET LOCAL lock_timeout = '10s';
+    SET LOCAL statement_timeout = 0;
+    SET LOCAL idle_in_transaction_session_timeout = 0
+"""
+_INSTALLATION = "SELECT id, move FROM installation FOR UPDATE"
+_USED = "SELECT EXISTS (SELECT 1 FROM server_keys)"
+"""Nobody serves who has not registered one: see `register_server_keys`."""
+_ARRIVING = "UPDATE installation SET id = %s, fenced = 0, move = %s, moved_to = NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as both databases have it; the columns with their types on PostgreSQL."""
+
+    name: str
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    source: str
+    """Where SQLite has it: attempts have a number there that is no column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in a table."""
+
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whose tables are there, the move that they were copied by, and whether they are in use."""
+
+    installation: str
+    move: str | None
+    used: bool
+
+
+@dataclass(slots=True)
+class Original:
+    """A store on SQLite that nobody else has open, nor can open."""
+
+    credentials: apsw.Connection
+    limits: apsw.Connection
+
+    @property
+    def id(self) -> str:
+        """By which the installation is known."""
+        return str(self.credentials.execute("SELECT id FROM installation").get)
+
+    @property
+    def move(self) -> str | None:
+        """The move that it was left by."""
+        found: str | None = self.credentials.execute("SELECT move FROM installation").get
+        return found
+
+    @property
+    def moved_to(self) -> str:
+        """Where it was moved, for people."""
+        return str(self.credentials.execute("SELECT moved_to FROM installation").get)
+
+    def tables(self) -> list[tuple[apsw.Connection, Table]]:
+        """Every table with its database."""
+        both = ((self.credentials, CREDENTIALS), (self.limits, LIMITS))
+        return [(database, describe(database, name)) for database, names in both for name in names]
+
+    def leave(self, move: str, moved_to: str) -> None:
+        """Let nobody use it again.
+
+        Raises:
+            UnusableDatabase: nobody knows whether it is so.
+        """
+        try:
+            values = {"move": move, "moved_to": moved_to}
+            self.credentials.execute(load("queries.sql")["leave"], values)
+            self.credentials.execute("COMMIT")
+        except apsw.Error as error:
+            raise UnusableDatabase(
+                f"The move could not be noted in the original: {error}"
+            ) from error
+
+
+@contextlib.contextmanager
+def held(credentials: Database, limits: Database) -> Iterator[Original]:
+    """The store, which nobody else has open nor can open until the block ends.
+
+    Raises:
+        UnusableDatabase: somebody has it open, or it is damaged.
+    """
+    with _alone(credentials) as first, _alone(limits) as second:
+        yield Original(first, second)
+
+
+@contextlib.contextmanager
+def _alone(database: Database) -> Iterator[apsw.Connection]:
+    try:
+        connection = apsw.Connection(str(database.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        with contextlib.closing(connection):
+            _lock(connection)
+            check_connected(connection, database)
+            yield connection
+    except apsw.BusyError:
+        raise UnusableDatabase(
+            f"{database.path} is in use: stop the server, and whatever else has it open."
+        ) from None
+    except apsw.Error as error:
+        raise UnusableDatabase(f"{database.path} can't be read: {error}.") from error
+
+
+def _lock(connection: apsw.Connection) -> None:
+    # Before anything is read: then a database in WAL mode is not shared, see
+    # https://sqlite.org/wal.html#use_of_wal_without_shared_memory.
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("BEGIN IMMEDIATE")
+
+
+def describe(database: apsw.Connection, name: str) -> Table:
+    """A table by its name."""
+    found = list(database.execute("SELECT name, type, pk FROM pragma_table_info(?)", (name,)))
+    columns = {column: _TYPES[declared] for column, declared, _ in found}
+    key = tuple(column for column, _, pk in sorted(found, key=lambda each: each[2]) if pk)
+    if key:
+        return Table(name, columns, key, name)
+    numbered = f"(SELECT rowid AS seq, * FROM {name})"  # noqa: S608
+    return Table(name, {"seq": "int8", **columns}, ("seq",), numbered)
+
+
+class Copy:
+    """The store's place on PostgreSQL, which is empty or has an earlier try of the same move.
+
+    All methods raise `UnusableDatabase` where it can't be reached or refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error:
+            # What it says would show a part of the URL, which may be the password.
+            raise UnusableDatabase("This is no URL that libpq understands.") from None
+        with _told():
+            self._connection = postgres_server.connect(postgres_server.credentials_database(url))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: without users and passwords."""
+        info = self._connection.info
+        return f"database {info.dbname} on {info.host}, port {info.port}"
+
+    def state(self) -> State | None:
+        """What is there; None where nothing is."""
+        with _told(), _transaction(self._connection):
+            return self._state()
+
+    def prepare(self, installation: str, move: str) -> None:
+        """Make the tables where there are none. From now until `arrive` nobody serves them.
+
+        Raises:
+            UnusableDatabase: something else is there; that stays as it is.
+        """
+        with _told(), _transaction(self._connection):
+            self._refuse_occupied(installation)
+        for describe_database in (
+            postgres_server.credentials_database,
+            postgres_server.limits_database,
+        ):
+            postgres_server.prepare(describe_database(self._url))
+        with _told(), _transaction(self._connection):
+            self._refuse_occupied(installation)
+            self._connection.execute(_ARRIVING, (installation, move))
+
+    def fill(
+        self, original: Original, report: Callable[[str, Contents], None]
+    ) -> dict[str, Contents]:
+        """Copy every table, in one transaction; what was read of each, which is reported too.
+
+        Raises:
+            UnusableDatabase: it failed, and left nothing.
+        """
+        tables = original.tables()
+        with _told(), _transaction(self._connection):
+            for _, table in reversed(tables):
+                self._connection.execute(sql.SQL("DELETE FROM {}").format(_name(table.name)))
+            contents = {}
+            for database, table in tables:
+                contents[table.name] = _copy(database, table, self._connection)
+                report(table.name, contents[table.name])
+        return contents
+
+    def contents(self, original: Original) -> Iterator[tuple[str, Contents]]:
+        """What PostgreSQL has in each table."""
+        with _told():
+            for _, table in original.tables():
+                with (
+                    _transaction(self._connection),
+                    self._connection.cursor().copy(_selected(table)) as copy,
+                ):
+                    copy.set_types(list(table.columns.values()))
+                    contents = _summed(copy.rows())
+                yield table.name, contents
+
+    def _refuse_occupied(self, installation: str) -> None:
+        there = self._state()
+        if there and (there.used if there.move is None else there.installation != installation):
+            raise UnusableDatabase(f"There is a Keyturn already: {self.place}. It stays as it is.")
+
+    def _state(self) -> State | None:
+        known = self._connection.execute("SELECT to_regclass('installation')").fetchone()
+        if known == (None,):
+            return None
+        row = self._connection.execute(_INSTALLATION).fetchone()
+        # Only now: what was registered while this waited must be seen.
+        used = self._connection.execute(_USED).fetchone()
+        return State(row[0], row[1], used == (True,)) if row else None
+
+
+def _copy(source: apsw.Connection, table: Table, target: Connection) -> Contents:
+    def sent(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        for row in rows:
+            copy.write_row(row)
+            yield row
+
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(_name(table.name), _names(table.columns))
+    columns, key = ", ".join(table.columns), ", ".join(table.key)
+    rows = source.execute(f"SELECT {columns} FROM {table.source} ORDER BY {key}")  # noqa: S608
+    with target.cursor().copy(statement) as copy:
+        contents = _summed(sent(map(_kept, rows)))
+    if table.key == ("seq",):
+        _go_on(source, table, target)
+    return contents
+
+
+def _go_on(source: apsw.Connection, table: Table, target: Connection) -> None:
+    """Let the numbers go on behind the last that was ever given."""
+    last = source.execute(
+        f"SELECT max(ifnull((SELECT max(seq) FROM {table.source}), 0),"  # noqa: S608
+        " ifnull((SELECT seq FROM sqlite_sequence WHERE name = ?), 0))",
+        (table.name,),
+    ).get
+    target.execute(
+        "SELECT setval(pg_get_serial_sequence(%s, 'seq'), greatest(%s, 1), %s)",
+        (table.name, last, last > 0),
+    )
+
+
+def _selected(table: Table) -> sql.Composed:
+    return sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT").format(
+        _names(table.columns), _name(table.name), _names(table.key)
+    )
+
+
+def _summed(rows: Iterable[tuple[Any, ...]]) -> Contents:
+    count, digest = 0, hashlib.sha256()
+    for row in rows:
+        count += 1
+        # Python's text of numbers, texts, bytes and None is of one meaning only.
+        digest.update(repr(row).encode())
+    return Contents(count, digest.hexdigest())
+
+
+def _kept(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row as the store on PostgreSQL keeps it: no text there has a NUL in it."""
+    return tuple(each.replace("\0", "\ufffe") if isinstance(each, str) else each for each in row)
+
+
+def _name(name: str) -> sql.Identifier:
+    return sql.Identifier(name)
+
+
+def _names(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.execute(_BEGIN)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        text = " ".join(str(postgres_server.unavailable(error)).split())
+        raise UnusableDatabase(f"PostgreSQL can't be used: {text}.") from None
+    except apsw.Error as error:
+        raise UnusableDatabase(f"The original can't be read: {error}.") from error
