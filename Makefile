@@ -20,8 +20,9 @@ run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port
 test: programs check  ## Every check and every test
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
-postgres: programs .venv/.dev  ## The contract's tests, with every service on PostgreSQL
-	KEYTURN_TEST_STORE=postgres $(BIN)/pytest -n 3 --dist worksteal tests/contract $(ARGS)
+postgres: programs .venv/.dev  ## The contract's tests on PostgreSQL, behind PgBouncer, on two servers
+	for store in postgres pgbouncer two; do KEYTURN_TEST_STORE=$$store \
+	  $(BIN)/pytest -n 3 --dist worksteal tests/contract $(ARGS) || exit 1; done
 
 check: lint  ## Lint, and the fast tests with every branch of the core covered
 	$(BIN)/coverage run -m pytest --quiet tests/core tests/storage
@@ -29,12 +30,16 @@ check: lint  ## Lint, and the fast tests with every branch of the core covered
 
 # What the tests and the bench run besides Python. One that can't be had fails its own, by name.
 # Some systems start nginx and Caddy when they are installed: the tests start their own.
+# PgBouncer, which stands in front of nothing then, is stopped again and is not started at boot.
 programs:
-	@missing=; for name in caddy curl nginx strace wrk; do \
+	@missing=; for name in caddy curl nginx pgbouncer strace wrk; do \
 	  PATH="$$PATH:/usr/sbin" command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get -qq update; for name in $$missing; do apt-get -qq -y install "$$name"; done || true; fi
+	  apt-get -qq update; for name in $$missing; do apt-get -qq -y install "$$name"; done || true; \
+	  case "$$missing" in *pgbouncer*) \
+	    { update-rc.d pgbouncer disable; invoke-rc.d pgbouncer stop; } >/dev/null 2>&1 || true;; \
+	  esac; fi
 
 lint: .venv/.dev  ## What can be checked without running: format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from tests.pgbouncer import Pooler
     from tests.postgres import Cluster
 
 # A shared machine can stall an example for any length of time: that is no finding.
@@ -22,3 +23,12 @@ def postgres() -> Iterator["Cluster"]:
 
     with running_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: "Cluster") -> Iterator["Pooler"]:
+    """A PgBouncer in front of it."""
+    from tests.pgbouncer import running_pooler  # noqa: PLC0415
+
+    with running_pooler(postgres) as pooler:
+        yield pooler

@@ -21,6 +21,13 @@ import pytest
 UNPRIVILEGED = ("postgres", "nobody")
 """Whose server it is where the tests run as root, which PostgreSQL refuses."""
 PATIENCE = 60.0
+SETTINGS: dict[str, object] = {
+    "listen_addresses": "",
+    "port": 5432,
+    "max_connections": 200,
+    # A standby asks again at once for a primary that is back.
+    "wal_retrieve_retry_interval": "100ms",
+}
 
 
 def program(name: str) -> str:
@@ -34,11 +41,13 @@ def program(name: str) -> str:
 
 @dataclass
 class Cluster:
-    """A server that listens on a socket in its folder, and on no network."""
+    """A server that listens on a socket in its folder, and by its settings on no network."""
 
     folder: Path
     user: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, object] = field(default_factory=lambda: dict(SETTINGS))
+    """For the next start."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def make(self) -> None:
@@ -47,9 +56,7 @@ class Cluster:
 
     def start(self) -> None:
         command = [program("postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder)]
-        settings = ["-c", "listen_addresses=", "-c", "max_connections=200"]
-        # A standby asks again at once for a primary that is back.
-        settings += ["-c", "wal_retrieve_retry_interval=100ms"]
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *settings], stdout=log, stderr=log, cwd=self.folder, **self.user
@@ -104,8 +111,19 @@ class Cluster:
         self.run("SELECT pg_reload_conf()")
 
     @property
+    def address(self) -> str:
+        """The server's URL, but for the user."""
+        return f"postgresql:///postgres?host={self.folder}&port={self.settings['port']}"
+
+    @property
     def url(self) -> str:
-        return f"postgresql:///postgres?host={self.folder}&user=keyturn"
+        return f"{self.address}&user=keyturn"
+
+    def hand_over(self, *paths: Path) -> None:
+        """Make these files the server's."""
+        for path in paths:
+            if self.user:
+                os.chown(path, self.user["user"], self.user["group"])
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement as the server's owner; its rows."""
@@ -126,18 +144,20 @@ class Cluster:
             pytest.fail(f"{name} failed: {made.stderr}", pytrace=False)
 
     def new_database(self) -> str:
-        """The URL of a place that is empty: a schema, which costs less than a database."""
+        """The URL of a place that is empty: a schema, which costs less than a database.
+
+        Its role finds it by its name, so that the URL needs nothing that a pooler would refuse.
+        """
         name = f"test_{next(self._numbers)}_{secrets.token_hex(4)}"
-        self.run(f"CREATE SCHEMA {name}")
-        return f"{self.url}&options=-csearch_path%3D{name}"
+        self.run(f"CREATE ROLE {name} LOGIN; CREATE SCHEMA AUTHORIZATION {name}")
+        return f"{self.address}&user={name}"
 
 
 def cluster_in(folder: Path) -> Cluster:
     """The server of a folder, which is its user's from now on. It may have no data yet."""
-    user = _user()
-    if user:
-        os.chown(folder, user["user"], user["group"])
-    return Cluster(folder, user)
+    cluster = Cluster(folder, _user())
+    cluster.hand_over(folder)
+    return cluster
 
 
 @contextlib.contextmanager

@@ -99,11 +99,13 @@ class Service:
     """One Keyturn, seen from outside.
 
     With `proxied` the service trusts us as a proxy; each call then has an address of its own.
+    With `other`, the URL of a second server of the same service, each call goes to either.
     """
 
     url: str
     operator: str = field(repr=False)
     proxied: bool = True
+    other: str = ""
 
     def call(
         self,
@@ -121,7 +123,8 @@ class Service:
             sent.append(("Authorization", f"Bearer {token}"))
         if address or self.proxied:
             sent.append(("X-Forwarded-For", address or ipv6()))
-        return HTTP.request(method, self.url + path, headers=sent, **content)
+        url = random.choice((self.url, self.other or self.url))
+        return HTTP.request(method, url + path, headers=sent, **content)
 
     def get(self, path: str, token: str | None = None, **content: Any) -> httpx.Response:
         """GET `path`."""
@@ -270,6 +273,12 @@ def assert_problem(answer: httpx.Response, status: int, code: str, detail: str =
     assert body["detail"] == body["error"] == (detail or body["detail"])
     assert all(isinstance(body[name], str) and body[name] for name in PROBLEM_MEMBERS - {"status"})
     assert body["requestId"] == answer.headers["x-request-id"]
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    """`answer` is the contract's 503, and says when to ask again."""
+    assert_problem(answer, 503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 def assert_names_member(answer: httpx.Response, member: str) -> None:

@@ -5,25 +5,32 @@ must have default settings except that it trusts this machine and 10.0.0.0/8 as 
 (`KEYTURN_TRUSTED_PROXIES`): each test then comes from an address of its own. What is about other
 settings, or about stopping and starting, always starts a server.
 
-Some modules, `ON_BOTH`, ask one service on SQLite and then one on PostgreSQL. With
-`KEYTURN_TEST_STORE=postgres` every service of every test is on PostgreSQL, but for tests that
-are about SQLite's files (marked `sqlite_files`), which are left out.
+Some modules, `ON_BOTH`, ask one service on SQLite and then one on PostgreSQL, some also one behind
+PgBouncer. `KEYTURN_TEST_STORE` puts every service of every test on one store, but for tests that
+are about SQLite's files (marked `sqlite_files`), which are left out: `postgres`; `pgbouncer`, in
+transaction mode in front of it; or `two`, where the service that tests share is two servers on
+PostgreSQL, and the tests that start one of their own are left out.
 """
 
+import base64
+import contextlib
 import os
+import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.pgbouncer import Pooler
 from tests.postgres import Cluster
 
 from .client import HTTP, Agent, Developer, Service, unique
 
 PROXIES = "127.0.0.1/32,10.0.0.0/8"
-ALL_ON_POSTGRES = os.environ.get("KEYTURN_TEST_STORE") == "postgres"
+STORE = os.environ.get("KEYTURN_TEST_STORE")
 ON_BOTH = {
     "test_agent_changes",
     "test_audit",
@@ -40,20 +47,29 @@ ON_BOTH = {
     "test_rotation_limit",
     "test_rotation_table",
 }
+BEHIND_PGBOUNCER = {"test_recovery", "test_rotation_table"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Say on which stores a test runs."""
     if "service" in metafunc.fixturenames and not os.environ.get("KEYTURN_TEST_URL"):
-        both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH
-        stores = ["postgres"] if ALL_ON_POSTGRES else ["sqlite", "postgres"] if both else ["sqlite"]
-        metafunc.parametrize("service", stores, indirect=True, scope="session")
+        module = metafunc.module.__name__.rpartition(".")[2]
+        stores = ["sqlite"]
+        if module in ON_BOTH:
+            stores.append("postgres")
+        if module in BEHIND_PGBOUNCER:
+            stores.append("pgbouncer")
+        metafunc.parametrize(
+            "service", [STORE] if STORE else stores, indirect=True, scope="session"
+        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is about SQLite's files where there are none."""
-    if ALL_ON_POSTGRES:
+    """Leave out what is about SQLite's files where there are none, and what is about one server."""
+    if STORE:
         items[:] = [item for item in items if not item.get_closest_marker("sqlite_files")]
+    if STORE == "two":
+        items[:] = [item for item in items if "service" in getattr(item, "fixturenames", ())]
 
 
 def service_of(server: Server, *, proxied: bool = True) -> Service:
@@ -69,15 +85,23 @@ def _connections() -> Iterator[None]:
     HTTP.close()
 
 
-@pytest.fixture(scope="session", autouse=ALL_ON_POSTGRES)
-def _all_on_postgres(postgres: Cluster) -> Iterator[None]:
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Cluster | Pooler:
+    """Where the tests get empty places on PostgreSQL."""
+    found: Cluster | Pooler
+    found = request.getfixturevalue("pgbouncer" if STORE == "pgbouncer" else "postgres")
+    return found
+
+
+@pytest.fixture(scope="session", autouse=bool(STORE))
+def _all_on_postgres(databases: Cluster | Pooler) -> Iterator[None]:
     """Give every server that is started the database of its data directory."""
     urls: dict[Path, str] = {}
     make = Server.__init__
 
     def make_on_postgres(server: Server, data_dir: Path, **settings: Any) -> None:
         if data_dir not in urls:
-            urls[data_dir] = postgres.new_database()
+            urls[data_dir] = databases.new_database()
         make(server, data_dir, **{"database": urls[data_dir], **settings})
 
     with pytest.MonkeyPatch.context() as patch:
@@ -92,10 +116,24 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
         yield Service(url.rstrip("/"), os.environ["KEYTURN_TEST_OPERATOR_TOKEN"])
         return
     settings: dict[str, Any] = {"trusted_proxies": PROXIES}
-    if request.param == "postgres":
-        settings["database"] = request.getfixturevalue("postgres").new_database()
-    with running_server(**settings) as server:
-        yield service_of(server)
+    # A test that asks for the service only when it runs has no parameter.
+    store = getattr(request, "param", STORE or "sqlite")
+    if store == "two":
+        settings["server_key"] = server_key()
+    if store != "sqlite":
+        store = "pgbouncer" if store == "pgbouncer" else "postgres"
+        settings["database"] = request.getfixturevalue(store).new_database()
+    with contextlib.ExitStack() as running:
+        server = running.enter_context(running_server(**settings))
+        one = service_of(server)
+        if "server_key" in settings:
+            one = replace(one, other=running.enter_context(running_server(**settings)).url)
+        yield one
+
+
+def server_key() -> str:
+    """A server key that several servers can share."""
+    return "k1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
 
 
 @pytest.fixture

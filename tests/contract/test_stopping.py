@@ -73,7 +73,7 @@ def test_a_server_that_is_still_starting_stops_as_asked(workers: int, tmp_path: 
     server = Server(tmp_path / "data", workers=workers)
     server.start(wait=False)
     group = os.getpgid(server.pid)
-    eventually((server.data_dir / "keyturn.db").exists)
+    eventually((server.data_dir / "server-key").exists)
     assert server.stop() == 0
     assert "Traceback" not in server.log_path.read_text()
     eventually(lambda: not _alive(group))

@@ -12,7 +12,7 @@ import pytest
 
 from keyturn.testing import Server, running_server
 
-from .client import Service, after_rotation, assert_problem, forged, ipv4
+from .client import Service, after_rotation, assert_problem, assert_unavailable, forged, ipv4
 from .conftest import PROXIES, service_of
 
 pytestmark = pytest.mark.sqlite_files
@@ -44,17 +44,11 @@ def _locked(path: Path) -> Iterator[None]:
         connection.close()
 
 
-def _assert_unavailable(answer: httpx.Response) -> None:
-    assert_problem(answer, 503, "unavailable")
-    assert answer.headers["retry-after"].isdigit()
-    assert int(answer.headers["retry-after"]) >= 1
-
-
 def _assert_all_unavailable(*calls: Callable[[], httpx.Response]) -> None:
     """All calls, made at once, are answered 503: each would wait a while for the lock."""
     with ThreadPoolExecutor(len(calls)) as pool:
         for answer in pool.map(lambda call: call(), calls):
-            _assert_unavailable(answer)
+            assert_unavailable(answer)
 
 
 def test_a_locked_limiter_lets_nobody_through(server: Server, disturbed: Service) -> None:
@@ -135,7 +129,7 @@ def test_a_write_that_fails_is_503_and_leaves_nothing_half_done(
     before = len(disturbed.listed("/v1/agents", disturbed.operator))
     with _no_file_may_grow(server):
         count, refused = _until_registration_fails(disturbed)
-        _assert_unavailable(refused)
+        assert_unavailable(refused)
     server.restart()
     listed = disturbed.listed("/v1/agents", disturbed.operator)
     registered = {entry["agentId"] for entry in disturbed.audit(action="agent.registered")}

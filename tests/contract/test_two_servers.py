@@ -1,6 +1,5 @@
 """Two servers, each with a data directory of its own, on one PostgreSQL are one service."""
 
-import base64
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,10 +12,11 @@ import httpx
 import pytest
 
 from keyturn.testing import Server
+from tests.pgbouncer import Pooler
 from tests.postgres import Cluster
 
 from .client import Agent, Service, after_rotation, assert_problem, eventually, forged, ipv4
-from .conftest import PROXIES, service_of
+from .conftest import PROXIES, server_key, service_of
 
 AT_ONCE = 12
 ROUNDS = 5
@@ -40,11 +40,13 @@ class Two:
 
 
 @pytest.fixture(scope="module")
-def two(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+def two(databases: Cluster | Pooler, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     folder = tmp_path_factory.mktemp("two")
-    key = "k1:" + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
-    url = postgres.new_database()
-    settings: dict[str, Any] = {"database": url, "server_key": key, "trusted_proxies": PROXIES}
+    settings: dict[str, Any] = {
+        "database": databases.new_database(),
+        "server_key": server_key(),
+        "trusted_proxies": PROXIES,
+    }
     servers = Server(folder / "here", **settings), Server(folder / "there", **settings)
     try:
         # Both at once: they make one schema.

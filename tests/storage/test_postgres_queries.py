@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from keyturn import storage
 from keyturn.storage import postgres_server
 from keyturn.storage.queries import load
 from tests.postgres import Cluster
@@ -21,6 +23,9 @@ BYTES = {"mac", "lookup", "salt", "sealed", "verifier", "old_mac", "new_mac"}
 NUMBERS = re.compile(
     r"now|at|.*_at|.*_by|.*before.*|after|since|limit|quota|through|seq|generation|cost|count|times|"
     r"fenced|operator|self_registered|by_agent|max_uses|credit_balance|rotation_period_days"
+)
+LACKING = re.compile(
+    r"(?i)\b(pg_(try_)?advisory_\w+|pg_notify|(un)?listen|notify|temp|temporary|unlogged)\b"
 )
 
 
@@ -94,3 +99,11 @@ def test_a_page_of_the_trail_is_looked_up_by_time_and_not_sorted(
 def test_what_postgresql_says_in_its_own_words_is_known_by_the_name_it_has_elsewhere() -> None:
     known = {name for file in FILES.values() for name in load(file)}
     assert set(load("postgres.sql")) - known == {"schema_version", "hold_schema"}
+
+
+def test_nothing_is_asked_for_that_distributed_engines_lack() -> None:
+    folder = Path(storage.__file__).parent
+    files = [*folder.glob("postgres*.py"), *folder.glob("*.sql")]
+    files += folder.glob("migrations/postgres*/*.sql")
+    assert {"postgres.py", "queries.sql", "0001_initial.sql"} <= {file.name for file in files}
+    assert [file.name for file in files if LACKING.search(file.read_text())] == []
