@@ -56,14 +56,14 @@ def answered_before_the_commit() -> None:
         time.sleep(SOON)
         self._connection.commit()
 
-    _put(Writer, "_commit", commit)
+    put(Writer, "_commit", commit)
 
 
 def commits_are_not_synced() -> None:
     def unsynced(path: Any) -> Database:
         return replace(credentials_database(path), synchronous="NORMAL")
 
-    _put(installation, "credentials_database", unsynced)
+    put(installation, "credentials_database", unsynced)
 
 
 def burnt_by_a_wrong_guess() -> None:
@@ -78,7 +78,7 @@ def burnt_by_a_wrong_guess() -> None:
                     await _end_receipt(service, found.agent_id, found.generation)
         return opened
 
-    _put(rotate_credentials, "replay", burn)
+    put(rotate_credentials, "replay", burn)
 
 
 def burnt_by_the_first_repeat() -> None:
@@ -90,7 +90,7 @@ def burnt_by_the_first_repeat() -> None:
             await _end_receipt(service, opened.agent_id, opened.generation)
         return opened
 
-    _put(rotate_credentials, "replay", burn)
+    put(rotate_credentials, "replay", burn)
 
 
 def _receipt(tx: Transaction, mac: Mac) -> Receipt | None:
@@ -127,9 +127,9 @@ def older_rotations_are_repeated() -> None:
                     del answers[proof]
         await write_uses(service)
 
-    _put(Recoverable, "keep", remember)
-    _put(rotate_credentials, "replay", recall)
-    _put(housekeeping, "write_uses", forget)
+    put(Recoverable, "keep", remember)
+    put(rotate_credentials, "replay", recall)
+    put(housekeeping, "write_uses", forget)
 
 
 def repeated_after_a_revocation() -> None:
@@ -138,21 +138,21 @@ def repeated_after_a_revocation() -> None:
     def end(tx: Transaction, agent: Agent) -> bool:
         return end_agent(Without(tx, "end_receipt"), agent)
 
-    _put(revoke_agent, "end_agent", end)
+    put(revoke_agent, "end_agent", end)
 
 
 def repeated_after_a_developer_rotated() -> None:
     def retire(tx: Transaction, service: Service, agent: Agent, shown: Shown | None) -> None:
         retire_pair(tx if shown else Without(tx, "end_receipt"), service, agent, shown)
 
-    _put(issue_credentials, "retire_pair", retire)
+    put(issue_credentials, "retire_pair", retire)
 
 
 def first_use_is_not_noticed() -> None:
     def note(service: Service, call: Any, agent: Agent, key: Any) -> None:
         note_key_use(service, call, agent._replace(generation=0), key)
 
-    _put(verify_key, "note_key_use", note)
+    put(verify_key, "note_key_use", note)
 
 
 def repeated_for_any_idempotency_key() -> None:
@@ -162,7 +162,7 @@ def repeated_for_any_idempotency_key() -> None:
         given = shown.idempotency_key is not None
         return recoverable(service, replace(shown, idempotency_key="any" * 8)) if given else None
 
-    _put(rotate_credentials, "recoverable_rotation", unbound)
+    put(rotate_credentials, "recoverable_rotation", unbound)
 
 
 def old_key_lives_for_a_second() -> None:
@@ -187,8 +187,8 @@ def old_key_lives_for_a_second() -> None:
             return agent
         return await service.store.read(lambda tx: tx.one(Agent, "agent_by_id", id=agent_id))
 
-    _put(verify_key, "kept_now", lenient_now)
-    _put(rotate_credentials, "agent_by_key", lenient)
+    put(verify_key, "kept_now", lenient_now)
+    put(rotate_credentials, "agent_by_key", lenient)
 
 
 def no_compare_and_swap() -> None:
@@ -196,7 +196,7 @@ def no_compare_and_swap() -> None:
         now = tx.one(Agent, "agent_by_id", id=agent.id) or agent
         return swap(Without(tx, "retire_credentials"), service, now, *rest)
 
-    _put(rotate_credentials, "swap", swap_whatever)
+    put(rotate_credentials, "swap", swap_whatever)
 
 
 def recorded_after_the_commit() -> None:
@@ -225,10 +225,11 @@ def _later(
         return issued
 
     setattr(owner, name, lambda *arguments: put_off.append(arguments))
-    _put(rotate_credentials, "_rotate", rotate_in_two_steps)
+    put(rotate_credentials, "_rotate", rotate_in_two_steps)
 
 
-def _put(owner: object, name: str, bug: object) -> None:
+def put(owner: object, name: str, bug: object) -> None:
+    """Have the bug in the place of what the owner has by this name."""
     mock.patch.object(owner, name, bug).start()
 
 
