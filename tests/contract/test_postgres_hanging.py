@@ -99,6 +99,8 @@ def test_a_server_that_hangs_keeps_nobody_waiting_for_ever(
     agent, crowded = disturbed.register(), disturbed.register()
     once = {"headers": {"Idempotency-Key": secrets.token_urlsafe(24)}}
     rotate = partial(disturbed.rotate, agent.key, agent.secret, **once)
+    # Connections that were good a moment ago are what it must give up.
+    assert disturbed.forward(agent.key).status_code == 200
     with hanging(cluster), ThreadPoolExecutor() as pool:
         check = pool.submit(disturbed.forward, agent.key)
         assert is_alive_while(disturbed, check)
