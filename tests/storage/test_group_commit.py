@@ -253,6 +253,27 @@ def test_too_many_waiting_changes_are_unavailable_and_the_others_stand(
     assert small.connection.kept == [0, 1, 2, 3, 9]
 
 
+def test_a_change_that_has_waited_too_long_is_not_begun(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.writer, "_patience", 0.05)
+
+    async def scenario() -> None:
+        gate = Gate()
+        held = await waiting(world, gate)
+        await gate.entered()
+        late = await waiting(world, keep(1), keep(2))
+        await asyncio.sleep(0.1)
+        in_time = await waiting(world, keep(3))
+        gate.open()
+        assert kinds(await outcomes(held + late + in_time)) == [
+            type(None), Unavailable, Unavailable, int,
+        ]  # fmt: skip
+
+    asyncio.run(scenario())
+    assert world.connection.kept == [3]
+
+
 def test_closing_finishes_what_waits_and_ends_the_connection(world: World) -> None:
     async def scenario() -> None:
         gate = Gate()

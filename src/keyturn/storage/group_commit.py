@@ -7,6 +7,7 @@ run again with a savepoint around each change. Savepoints always would cost a th
 
 import asyncio
 import contextlib
+import math
 import queue
 import random
 import threading
@@ -59,7 +60,7 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """A change that waits, and where its outcome goes."""
 
@@ -67,16 +68,25 @@ class Job:
     alone: Iterable[str]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    asked_at: float
     result: Any = None
     error: BaseException | None = None
 
 
 class Writer:
-    """The thread. `on_lost_commit` is called once, from it, when a commit has failed."""
+    """The thread. `on_lost_commit` is called once, from it, when a commit has failed.
+
+    A change that has waited for over `patience` seconds is not begun any more.
+    """
 
     def __init__(
-        self, name: str, connection: Connection, on_lost_commit: Callable[[], None]
+        self,
+        name: str,
+        connection: Connection,
+        on_lost_commit: Callable[[], None],
+        patience: float = math.inf,
     ) -> None:
+        self._patience = patience
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._gathered: list[Job] = []
         self._on_lost_commit = on_lost_commit
@@ -95,7 +105,7 @@ class Writer:
             Unavailable: too many wait already, or the database can't answer.
         """
         loop = asyncio.get_running_loop()
-        job = Job(work, alone, loop, loop.create_future())
+        job = Job(work, alone, loop, loop.create_future(), time.monotonic())
         if self._closed or self._broken:
             raise Unavailable("the writer has stopped")
         if self._jobs.qsize() + len(self._gathered) >= MAX_WAITING:
@@ -122,7 +132,9 @@ class Writer:
 
     def _run(self) -> None:
         while (first := self._jobs.get()) is not None:
-            jobs = [first, *self._take_waiting()]
+            jobs = self._in_time([first, *self._take_waiting()])
+            if not jobs:
+                continue
             try:
                 self._commit(jobs)
                 _deliver(jobs)
@@ -134,6 +146,13 @@ class Writer:
                 break
         self._refuse_waiting()
         self._connection.close()
+
+    def _in_time(self, jobs: list[Job]) -> list[Job]:
+        """Those that somebody waits for; what was given up is not begun."""
+        now = time.monotonic()
+        late = [job for job in jobs if now - job.asked_at > self._patience]
+        _fail(late, Unavailable("it has waited too long"))
+        return [job for job in jobs if job not in late]
 
     def _take_waiting(self) -> list[Job]:
         jobs: list[Job] = []

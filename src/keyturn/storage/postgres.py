@@ -41,7 +41,10 @@ class PostgresStore:
         self._version = self._readers.read_here(self._schema_version)
         self._session = Session(database, statements(database))
         self._writer = Writer(
-            f"write-{database.name}", WriterConnection(self._session, database.name), on_lost_commit
+            f"write-{database.name}",
+            WriterConnection(self._session, database.name),
+            on_lost_commit,
+            patience=ANSWER_SECONDS,
         )
 
     async def look_up(
