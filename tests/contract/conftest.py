@@ -52,16 +52,13 @@ BEHIND_PGBOUNCER = {"test_recovery", "test_rotation_table"}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Say on which stores a test runs."""
-    if "service" in metafunc.fixturenames and not os.environ.get("KEYTURN_TEST_URL"):
-        module = metafunc.module.__name__.rpartition(".")[2]
-        stores = ["sqlite"]
-        if module in ON_BOTH:
-            stores.append("postgres")
+    module = metafunc.module.__name__.rpartition(".")[2]
+    given = STORE or os.environ.get("KEYTURN_TEST_URL")
+    if "service" in metafunc.fixturenames and module in ON_BOTH and not given:
+        stores = ["sqlite", "postgres"]
         if module in BEHIND_PGBOUNCER:
             stores.append("pgbouncer")
-        metafunc.parametrize(
-            "service", [STORE] if STORE else stores, indirect=True, scope="session"
-        )
+        metafunc.parametrize("service", stores, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -236,7 +236,7 @@ def test_a_head_that_is_too_large_is_refused(
     assert service.get("/readyz").status_code == 200
 
 
-MANY = 4000
+MANY = 2000
 
 
 def _send(connection: Connection, data: bytes) -> None:

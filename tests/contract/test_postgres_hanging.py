@@ -19,7 +19,7 @@ from tests.pgbouncer import running_pooler
 from tests.postgres import Cluster, running_cluster
 
 from .client import Agent, Service, after_rotation, assert_unavailable, eventually, forged, ipv6
-from .conftest import PROXIES, service_of
+from .conftest import PROXIES, STORE, service_of
 
 CROWD = 400
 PATIENCE = 60.0
@@ -33,10 +33,10 @@ def cluster() -> Iterator[Cluster]:
         yield started
 
 
-@pytest.fixture(scope="module", params=["postgres", "pgbouncer"])
-def server(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(cluster: Cluster) -> Iterator[Server]:
     with running_pooler(cluster) as pooler:
-        url = (cluster if request.param == "postgres" else pooler).new_database()
+        url = (pooler if STORE == "pgbouncer" else cluster).new_database()
         with running_server(database=url, trusted_proxies=PROXIES) as started:
             yield started
 

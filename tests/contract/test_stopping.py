@@ -31,7 +31,7 @@ def _serves(server: Server) -> bool:
         return False
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_in_flight_is_finished(workers: int) -> None:
     with running_server(workers=workers, trusted_proxies=PROXIES) as server:
         service = service_of(server)
@@ -55,7 +55,7 @@ def test_a_request_in_flight_is_finished(workers: int) -> None:
         assert refused_meanwhile
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_idle_connections_do_not_delay_it_and_nothing_is_left(workers: int) -> None:
     with running_server(workers=workers) as server:
         service = service_of(server, proxied=False)
@@ -68,7 +68,7 @@ def test_idle_connections_do_not_delay_it_and_nothing_is_left(workers: int) -> N
         eventually(lambda: not _alive(group))
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_that_is_still_starting_stops_as_asked(workers: int, tmp_path: Path) -> None:
     server = Server(tmp_path / "data", workers=workers)
     server.start(wait=False)

@@ -71,7 +71,7 @@ def _use(server: Server, name: str) -> bool:
 
 
 def _schema(url: str) -> str:
-    return url.rpartition("%3D")[2]
+    return url.rpartition("user=")[2]
 
 
 def _copied(original: Server, name: str) -> Server:
