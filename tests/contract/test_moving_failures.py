@@ -144,7 +144,8 @@ def test_a_place_that_is_prepared_and_was_never_used_is_empty(server: Server, ur
 
 NOWHERE = {
     "postgresql://me:s3cret@127.0.0.1:1/x": "PostgreSQL can't be used",
-    "postgresql://me:s3cret@[::1/x": "no URL that libpq understands",
+    "postgresql://me:s3cret@[::1/x": "none that libpq understands",
+    "postgresql://me:p@s3cret@127.0.0.1:1/x": "none that libpq understands",
     "sqlite:///s3cret.db": "--to must be postgresql://",
 }
 

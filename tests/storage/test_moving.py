@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from keyturn.storage import migrations
-from keyturn.storage.moving import CREDENTIALS, LIMITS, Copy, Original, describe, held
+from keyturn.storage.moving import CREDENTIALS, LIMITS, Copy, Original, describe, filled, held
 from keyturn.storage.sqlite_file import Database, credentials_database, limits_database, prepare
 from tests.postgres import Cluster
 
@@ -52,7 +52,7 @@ def copy(postgres: Cluster) -> Iterator[Copy]:
 
 def moved(original: Original, copy: Copy) -> None:
     copy.prepare(original.id, "m")
-    read = copy.fill(original, lambda *_: None)
+    read = copy.fill(original, "m", lambda *_: None)
     assert dict(copy.contents(original)) == read
 
 
@@ -155,3 +155,15 @@ def test_what_was_not_left_is_there_as_it_was(databases: tuple[Database, Databas
         original.credentials.execute("DELETE FROM developers")
     with contextlib.closing(apsw.Connection(str(databases[0].path))) as connection:
         assert connection.execute("SELECT count(*) FROM developers").get == 1
+
+
+def test_a_copy_that_lost_its_rows_is_not_complete(
+    databases: tuple[Database, Database], copy: Copy
+) -> None:
+    marks = "SELECT move FROM installation"
+    with held(*databases) as original:
+        moved(original, copy)
+        assert rows(copy, marks) == [(filled("m"),)]
+        # As a standby has it that took over before the rows came.
+        copy.prepare(original.id, "m")
+        assert rows(copy, marks) == [("m",)]

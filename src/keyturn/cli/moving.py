@@ -42,12 +42,11 @@ def move(settings: Settings, url: str) -> None:
     Raises:
         UnusableDatabase: it could not be done; the message says why.
         UnusableInstallation: the original can't be opened.
-        ServedElsewhere
     """
     if not url.startswith(POSTGRES):
         raise UnusableDatabase("--to must be postgresql://…")
     require_driver()
-    from keyturn.storage.moving import Copy, held  # noqa: PLC0415
+    from keyturn.storage.moving import Copy, filled, held  # noqa: PLC0415
 
     credentials, limits = database_file(settings), limits_database(settings.limits_path)
     if not credentials.path.exists():
@@ -58,14 +57,14 @@ def move(settings: Settings, url: str) -> None:
         if left_by and there and (there.installation, there.move) == (original.id, None):
             click.echo(f"{credentials.path} was moved already: {copy.place}.")
             return
-        if left_by and (there is None or there.move != left_by):
+        if left_by and (there is None or there.move not in (left_by, filled(left_by))):
             raise UnusableDatabase(f"{credentials.path} was moved already: {original.moved_to}.")
         number = left_by or secrets.token_hex(16)
         click.echo(f"Moving {credentials.path} to PostgreSQL: {copy.place}.")
         _copy_and_prove(original, copy, number)
         if left_by is None:
             original.leave(number, copy.place)
-        _let_arrive(settings.model_copy(update={"database": url, "fence": None}), number)
+        _let_arrive(settings.model_copy(update={"database": url, "fence": None}), filled(number))
     _tell_what_next(settings, credentials.path)
 
 
@@ -86,7 +85,7 @@ def _check_original(settings: Settings) -> None:
 
 def _copy_and_prove(original: "Original", copy: "Copy", number: str) -> None:
     copy.prepare(original.id, number)
-    read = copy.fill(original, partial(_show, "copied"))
+    read = copy.fill(original, number, partial(_show, "copied"))
     for table, contents in copy.contents(original):
         if contents != read[table]:
             raise UnusableDatabase(
@@ -102,14 +101,14 @@ def _show(what: str, table: str, contents: "Contents") -> None:
     click.echo(f"  {what} {table:<12}{contents.rows:>10} rows  sha256 {contents.sha256[:16]}…")
 
 
-def _let_arrive(settings: Settings, number: str) -> None:
+def _let_arrive(settings: Settings, mark: str) -> None:
     now, entry_id = time.time_ns() // 1_000_000, str(uuid.uuid4())
     moved = {"from": "sqlite", "to": "postgresql"}
     entry = local_entry(Action.STORE_MOVED, id=entry_id, at=now, **moved)
     try:
         with open_stores(settings, lambda: os._exit(LOST_COMMIT_EXIT)) as (store, *_):
-            asyncio.run(arrive(store, number, entry))
-    except (Unavailable, UnusableInstallation) as error:
+            asyncio.run(arrive(store, mark, entry))
+    except (ServedElsewhere, Unavailable, UnusableInstallation) as error:
         raise UnusableDatabase(
             f"The copy is complete, but could not be told so ({error}): run it again."
         ) from error

@@ -13,7 +13,6 @@ from typing import Any
 import apsw
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from keyturn.storage import postgres_server
 from keyturn.storage.postgres_server import Connection
@@ -40,6 +39,12 @@ _INSTALLATION = "SELECT id, move FROM installation FOR UPDATE"
 _USED = "SELECT EXISTS (SELECT 1 FROM server_keys)"
 """Nobody serves who has not registered one: see `register_server_keys`."""
 _ARRIVING = "UPDATE installation SET id = %s, fenced = 0, move = %s, moved_to = NULL"
+_FILLED = "UPDATE installation SET move = %s"
+
+
+def filled(move: str) -> str:
+    """The mark of a copy that has every row."""
+    return f"{move} filled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +175,7 @@ class Copy:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        try:
-            conninfo_to_dict(url)
-        except psycopg.Error:
-            # What it says would show a part of the URL, which may be the password.
-            raise UnusableDatabase("This is no URL that libpq understands.") from None
+        postgres_server.check_url(url)
         with _told():
             self._connection = postgres_server.connect(postgres_server.credentials_database(url))
 
@@ -210,9 +211,11 @@ class Copy:
             self._connection.execute(_ARRIVING, (installation, move))
 
     def fill(
-        self, original: Original, report: Callable[[str, Contents], None]
+        self, original: Original, move: str, report: Callable[[str, Contents], None]
     ) -> dict[str, Contents]:
         """Copy every table, in one transaction; what was read of each, which is reported too.
+
+        The mark is changed in the same: a server that lost the copy lost that too.
 
         Raises:
             UnusableDatabase: it failed, and left nothing.
@@ -225,6 +228,7 @@ class Copy:
             for database, table in tables:
                 contents[table.name] = _copy(database, table, self._connection)
                 report(table.name, contents[table.name])
+            self._connection.execute(_FILLED, (filled(move),))
         return contents
 
     def contents(self, original: Original) -> Iterator[tuple[str, Contents]]:

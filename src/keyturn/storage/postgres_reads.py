@@ -101,6 +101,8 @@ class LookUps:
     async def _run(self, macs: dict[str, list[bytes]]) -> list[list[TupleRow]]:
         """The rows of each statement."""
         text = ";".join([_BEGIN, *(self._statements[query] for query in macs), "COMMIT"])
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LOOK_UP_MILLISECONDS / 1000
         for last in (False, True):
             made_before = self._connection
             try:
@@ -113,7 +115,8 @@ class LookUps:
                     # Whatever state it is in.
                     self._connection.pgconn.finish()
                 told = unavailable(error)
-                if last or (made_before is None and not isinstance(told, Conflict)):
+                may_go_well = made_before is not None or isinstance(told, Conflict)
+                if last or not may_go_well or loop.time() >= end:
                     raise told from None
         raise AssertionError("unreachable")
 

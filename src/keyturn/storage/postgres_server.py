@@ -144,18 +144,33 @@ def _told(error: psycopg.Error) -> str:
     return f"{type(error).__name__}: {error.diag.message_primary or str(error).strip()}"
 
 
+def check_url(url: str) -> None:
+    """Refuse a URL that libpq can't take apart, or takes apart in the midst of a password.
+
+    What libpq says of such a URL would show a part of it.
+
+    Raises:
+        UnusableDatabase
+    """
+    try:
+        host = conninfo_to_dict(url).get("host") or ""
+    except psycopg.Error:
+        host = None
+    if host is None or "@" in str(host):
+        raise UnusableDatabase(
+            "The database's URL is none that libpq understands: in a password write @, : and / as "
+            "%40, %3A and %2F."
+        )
+
+
 def prepare(database: Database) -> int:
     """Make the tables where there are none, bring the schema up to date; its version.
 
     Raises:
-        UnusableDatabase: the URL is none, the server can't be reached, refuses, has another
+        UnusableDatabase: as `check_url`, the server can't be reached, refuses, has another
             program's tables, or a schema that is newer than this program.
     """
-    try:
-        conninfo_to_dict(database.url)
-    except psycopg.Error:
-        # What it says would show a part of the URL, which may be the password.
-        raise UnusableDatabase("KEYTURN_DATABASE is no URL that libpq understands.") from None
+    check_url(database.url)
     try:
         with connect(database) as connection:
             return _prepare(connection, database)
