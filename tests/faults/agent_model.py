@@ -11,6 +11,8 @@ from typing import NamedTuple
 from .linearizability import Order, longest_order
 
 GOOD, UNKNOWN, REVOKED, CONFLICT = 200, 401, 403, 409
+ANOTHERS = 0
+"""An answer about another agent, which nothing explains."""
 SHOWN = 12
 """Operations that are shown of those which can be explained."""
 

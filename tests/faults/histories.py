@@ -67,6 +67,7 @@ def _record(fleet: Fleet, name: str, outcome: Outcome) -> None:
         fleet.strike(choice)
     for client in clients:
         client.join()
+        outcome.check(client.failure is None, f"history {name}: a client {client.failure!r}")
     last = Client(fleet, agents, f"{name} last", CLIENTS)
     for number, agent in enumerate(agents):
         last.look_around(agent)
@@ -101,14 +102,18 @@ class Client(threading.Thread):
         self._agents = agents
         self._choice = random.Random(seed)
         self._number = number
+        self.failure: Exception | None = None
 
     def run(self) -> None:
-        for _ in range(TURNS):
-            self._do_something(self._choice.choice(self._agents))
+        try:
+            for _ in range(TURNS):
+                self._do_something(self._choice.choice(self._agents))
+        except Exception as error:  # Such as an answer without what it must have.
+            self.failure = error
 
     def look_around(self, agent: RecordedAgent) -> None:
-        """How it ended: what the developer sees, and the last pairs, at any server."""
-        known = range(max(1, agent.newest - 3), agent.newest + 1)
+        """How it ended: what the developer sees, and every pair, at any server."""
+        known = range(1, agent.newest + 1)
         for kind, key in [(Kind.LOOK, 0), *((Kind.VERIFY, key) for key in known)]:
             for _ in range(5):
                 operation = self._ask(agent, kind, Shown(key))

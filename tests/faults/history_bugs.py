@@ -23,6 +23,7 @@ from keyturn.core.credential import Credential
 from keyturn.core.errors import InvalidCredentials
 from keyturn.storage.group_commit import Conflict
 from keyturn.storage.postgres import WriterConnection
+from keyturn.storage.postgres_reads import LookUps
 from keyturn.storage.postgres_server import credentials_database, statements
 from keyturn.storage.store import Transaction
 from keyturn.testing import Server
@@ -174,6 +175,18 @@ def developers_act_on_what_they_knew() -> None:
     put(rotate_credentials, "own_agent", remembered)
 
 
+def rows_of_two_checks_are_swapped() -> None:
+    """Of look-ups that share a message, two get each other's rows."""
+    ask = LookUps._ask
+
+    async def swapped(self: LookUps, asked: list[Any]) -> None:
+        if len(asked) > 1:
+            asked[0].macs, asked[1].macs = asked[1].macs, asked[0].macs
+        await ask(self, asked)
+
+    put(LookUps, "_ask", swapped)
+
+
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
@@ -185,6 +198,7 @@ BUGS: dict[str, Callable[[], None]] = {
         answered_though_undone,
         writers_lock_nothing,
         developers_act_on_what_they_knew,
+        rows_of_two_checks_are_swapped,
         server_bugs.no_compare_and_swap,
         server_bugs.answered_before_the_commit,
         server_bugs.burnt_by_the_first_repeat,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from keyturn.testing import Server
 
-from .agent_model import GOOD, ISSUING, READING, REVOKED, UNKNOWN, Kind, Operation
+from .agent_model import ANOTHERS, GOOD, ISSUING, READING, REVOKED, UNKNOWN, Kind, Operation
 from .connection import BROKEN, ROTATE, SELF, Answer, Connection
 
 MAX_DOUBTFUL = 6
@@ -155,7 +155,15 @@ class RecordedAgent:
                 case _:
                     pass
             generation = body.get("generation")
+        if status != answer.status or status == GOOD:
+            status = status if self._is_meant(answer) else ANOTHERS
         return replace(asked, returned=returned, status=status, generation=generation, made=made)
+
+    def _is_meant(self, answer: Answer) -> bool:
+        """Whether an answer that names an agent names this one."""
+        body = answer.json() if answer.body else {}
+        named = {answer.headers.get("x-agent-id"), body.get("agentId"), body.get("sub")}
+        return named <= {None, self.id}
 
     def _number(self, key: str, secret: str) -> int:
         pair = key, secret
