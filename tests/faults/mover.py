@@ -12,7 +12,12 @@ from typing import Any
 
 from keyturn.cli import main
 
-MODULES = ("keyturn.cli.moving", "keyturn.storage.moving", "keyturn.actions.guard_move")
+MODULES = (
+    "keyturn.cli.moving",
+    "keyturn.storage.moving",
+    "keyturn.storage.original",
+    "keyturn.actions.guard_move",
+)
 MARK = "step "
 
 

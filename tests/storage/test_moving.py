@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from keyturn.storage import migrations
-from keyturn.storage.moving import CREDENTIALS, LIMITS, Copy, Original, describe, filled, held
+from keyturn.storage.moving import Copy, filled
+from keyturn.storage.original import CREDENTIALS, LIMITS, Original, describe, held
 from keyturn.storage.sqlite_file import Database, credentials_database, limits_database, prepare
 from tests.postgres import Cluster
 

@@ -29,11 +29,12 @@ from keyturn.installation import (
     require_driver,
 )
 from keyturn.settings import POSTGRES, Settings
+from keyturn.storage.original import Original, held
 from keyturn.storage.sqlite_file import limits_database
 from keyturn.storage.store import UnusableDatabase
 
 if TYPE_CHECKING:
-    from keyturn.storage.moving import Contents, Copy, Original
+    from keyturn.storage.moving import Contents, Copy
 
 
 def move(settings: Settings, url: str) -> None:
@@ -46,7 +47,7 @@ def move(settings: Settings, url: str) -> None:
     if not url.startswith(POSTGRES):
         raise UnusableDatabase("--to must be postgresql://…")
     require_driver()
-    from keyturn.storage.moving import Copy, filled, held  # noqa: PLC0415
+    from keyturn.storage.moving import Copy, filled  # noqa: PLC0415
 
     credentials, limits = database_file(settings), limits_database(settings.limits_path)
     if not credentials.path.exists():
@@ -83,7 +84,7 @@ def _check_original(settings: Settings) -> None:
             raise
 
 
-def _copy_and_prove(original: "Original", copy: "Copy", number: str) -> None:
+def _copy_and_prove(original: Original, copy: "Copy", number: str) -> None:
     copy.prepare(original.id, number)
     read = copy.fill(original, number, partial(_show, "copied"))
     for table, contents in copy.contents(original):
