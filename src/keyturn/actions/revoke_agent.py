@@ -11,7 +11,7 @@ from keyturn.actions.service import REVOCATION_LIMIT, Call, Principal, Service
 from keyturn.actions.take_attempt import take_own_attempt
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
-from keyturn.core.errors import AgentActive, TooManyAttempts
+from keyturn.core.errors import AgentActive, AgentNotFound, TooManyAttempts
 from keyturn.core.fence import agent_record
 from keyturn.core.rotation import REVOCATION_ROWS
 from keyturn.storage.store import Transaction
@@ -92,7 +92,8 @@ async def reinstate_agent(
             if not agent.revoked:
                 raise AgentActive
             pair = made.fitting(agent)
-            swap(tx, service, agent, pair)
+            if not swap(tx, service, agent, pair):
+                raise AgentNotFound
             record(tx, service, call, attempt, generation=agent.generation + 1)
             return Issued(agent.id, agent.name, pair)
 

@@ -18,6 +18,7 @@ from keyturn.core.audit_trail import Action, Actor
 from keyturn.core.credential import Credential, Kind
 from keyturn.core.errors import (
     AgentIsRevoked,
+    AgentNotFound,
     KeyturnError,
     TooManyRotationAttempts,
 )
@@ -159,7 +160,8 @@ async def rotate_for_developer(
             if agent.revoked:
                 raise AgentIsRevoked
             pair = made.fitting(agent)
-            swap(tx, service, agent, pair)
+            if not swap(tx, service, agent, pair):
+                raise AgentNotFound
             _record_rotation(tx, service, call, agent, principal.actor)
             return Issued(agent.id, agent.name, pair)
 

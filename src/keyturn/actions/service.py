@@ -91,9 +91,11 @@ class Refused:
         """Those that were not written."""
         for refusal in refusals:
             key = Action(refusal.entry.action), refusal.reason, refusal.bucket or EVERYWHERE
+            if key not in self._seen and len(self._seen) >= MAX_REFUSED:
+                key = *key[:2], EVERYWHERE
             newer = self._seen.get(key)
             times = refusal.times + (newer.times if newer else 0)
-            self._seen[key] = replace(refusal, times=times)
+            self._seen[key] = replace(refusal, bucket=key[2], times=times)
 
     def take(self) -> list[Refusal]:
         """All of them; what is refused from now on belongs to the next batch."""

@@ -6,6 +6,7 @@ the slots of its names first.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from hashlib import blake2b
 
@@ -23,6 +24,7 @@ SCAN_MILLISECONDS = 30_000
 WRITE_MILLISECONDS = 5000
 TURN_MILLISECONDS = 3000
 """How long a writer waits for those of other processes."""
+CLOSING_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
 """How long a change waits for all that is before it, and for its commit."""
 
@@ -82,11 +84,19 @@ class PostgresStore:
             raise Unavailable(f"the schema is {version} and was {self._version}")
 
     def close(self) -> None:
-        """Finish what waits and close every connection."""
+        """Finish what waits and close every connection; who is silent then is hung up on."""
+        silent = threading.Timer(CLOSING_SECONDS, self._interrupt)
+        silent.start()
         self._writer.close()
         self._readers.close()
         self._scanners.close()
         self._look_ups.close()
+        silent.cancel()
+
+    def _interrupt(self) -> None:
+        self._session.interrupt(0)
+        self._readers.interrupt(0)
+        self._scanners.interrupt(0)
 
     def _schema_version(self, tx: Transaction) -> int | None:
         return tx.one(int, "schema_version", name=self._name)

@@ -9,7 +9,7 @@ SELECT version FROM keyturn_schema WHERE name = :name FOR UPDATE
 -- name: hold_token
 WITH held_developer AS (
     SELECT id FROM developers WHERE id = (SELECT developer_id FROM tokens WHERE id = :id) FOR SHARE
-), held AS (SELECT id FROM tokens WHERE id = :id FOR SHARE)
+), held AS (SELECT id FROM tokens WHERE id = :id FOR KEY SHARE)
 SELECT (SELECT count(*) FROM held_developer) + (SELECT count(*) FROM held)
 
 -- name: agents_never_used
@@ -50,7 +50,7 @@ WHERE agent_id = coalesce(
 -- name: expire_receipts
 DELETE FROM receipts WHERE agent_id IN (
     SELECT agent_id FROM receipts WHERE expires_at <= :now LIMIT :limit
-)
+) AND expires_at <= :now
 
 -- name: note_agents_used
 UPDATE agents SET last_used_at = used.at, last_used_address = used.address
@@ -68,9 +68,17 @@ DELETE FROM receipts
 USING json_array_elements(CAST(:uses AS JSON)) AS uses (use)
 WHERE agent_id = use ->> 0 AND generation <= CAST(use ->> 1 AS BIGINT)
 
+-- name: counted_attempts
+-- The clocks of several machines differ: what another has counted must not seem to be to come.
+SELECT count(*), min(at) FROM (
+    SELECT at FROM attempts WHERE bucket = :bucket AND at > :after AND at <= :now + 1000
+    ORDER BY at DESC LIMIT :quota
+) AS counted
+
 -- name: forget_newest_attempt
 DELETE FROM attempts WHERE seq = (
-    SELECT seq FROM attempts WHERE bucket = :bucket AND at <= :now ORDER BY at DESC LIMIT 1
+    SELECT seq FROM attempts WHERE bucket = :bucket AND at <= :now + 1000
+    ORDER BY at DESC LIMIT 1
 )
 
 -- name: forget_refusals

@@ -170,11 +170,15 @@ class Readers:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._threads, self.read_here, work)
         except TimeoutError:
-            for session in self._sessions:
-                session.interrupt(self._seconds / 2)
+            self.interrupt(self._seconds / 2)
             raise Unavailable("the database does not answer") from None
         finally:
             self._waiting -= 1
+
+    def interrupt(self, seconds: float) -> None:
+        """Hang up where a read has gone on for longer than this."""
+        for session in self._sessions:
+            session.interrupt(seconds)
 
     def read_here(self, work: Callable[[Transaction], Result]) -> Result:
         """Read in this thread.

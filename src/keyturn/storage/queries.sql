@@ -216,7 +216,9 @@ ON CONFLICT (mac) DO UPDATE SET
 SELECT agent_id, cost FROM charges WHERE mac = :mac AND expires_at > :now
 
 -- name: forget_charges
-DELETE FROM charges WHERE mac IN (SELECT mac FROM charges WHERE expires_at <= :now LIMIT :limit)
+-- The time is asked twice: a charge may be renewed while its row is waited for.
+DELETE FROM charges
+WHERE mac IN (SELECT mac FROM charges WHERE expires_at <= :now LIMIT :limit) AND expires_at <= :now
 
 -- name: delete_agent
 DELETE FROM agents WHERE id = :id
