@@ -5,15 +5,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from tests.postgres import PATIENCE, Cluster
+from tests.postgres import PATIENCE, Cluster, until_it_answers
 
 WHERE = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 """Debian keeps it where only root looks."""
@@ -76,16 +74,7 @@ class Pooler:
                 cwd=self.folder,
                 **self.cluster.user,
             )
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                psycopg.connect(self.url).close()
-            except psycopg.OperationalError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
+        until_it_answers(self.url, self.process)
 
     def stop(self) -> None:
         """End the pooler at once, and with it every connection through it."""

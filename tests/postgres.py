@@ -61,16 +61,7 @@ class Cluster:
             self.process = subprocess.Popen(
                 [*command, *settings], stdout=log, stderr=log, cwd=self.folder, **self.user
             )
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                psycopg.connect(self.url).close()
-            except psycopg.OperationalError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
+        until_it_answers(self.url, self.process)
 
     def stop(self, sign: signal.Signals = signal.SIGINT) -> None:
         """End the server: SIGINT disconnects everybody, SIGQUIT is a crash."""
@@ -151,6 +142,20 @@ class Cluster:
         name = f"test_{next(self._numbers)}_{secrets.token_hex(4)}"
         self.run(f"CREATE ROLE {name} LOGIN; CREATE SCHEMA AUTHORIZATION {name}")
         return f"{self.address}&user={name}"
+
+
+def until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait for a server that was just started."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def cluster_in(folder: Path) -> Cluster:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .agent_model import (
+    ANOTHERS,
     ISSUING,
     READING,
     Agent,
@@ -225,6 +226,7 @@ BAD = {
         rotation((0, 1), 1, 2), Operation(Kind.INTROSPECT, 2, 3, 1, status=200),
     ],
     "the service fails as it never should": [check((0, 1), 1, 500)],
+    "a check tells of another agent": [check((0, 1), 1, ANOTHERS)],
     "an agent looks active after its revocation": [
         other(Kind.REVOKE_BY_DEVELOPER, (0, 1)), looks((2, 3), 1),
     ],

@@ -21,6 +21,7 @@ from keyturn.storage.postgres import PostgresStore
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import Database, credentials_database, limits_database, prepare
 from keyturn.storage.store import Store, Transaction
+from tests.postgres import Cluster
 
 
 class ClosableStore(Store, Protocol):
@@ -135,6 +136,11 @@ class Postgres:
     def place(self, folder: Path, url: str) -> None:
         """Let the stores of this folder be in the database that the URL names."""
         (folder / "url").write_text(url)
+
+    def new_place(self, cluster: Cluster, folder: Path, database: str = "keyturn.db") -> "Place":
+        """A place that is empty."""
+        self.place(folder, cluster.new_database())
+        return Place("postgres", database, folder)
 
     def describe(self, folder: Path, database: str) -> postgres_server.Database:
         return POSTGRES_DATABASES[database]((folder / "url").read_text())

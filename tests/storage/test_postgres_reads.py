@@ -22,8 +22,7 @@ NAMES = "abcde"
 
 @pytest.fixture
 def place(postgres: Cluster, tmp_path: Path) -> Place:
-    Postgres().place(tmp_path, postgres.new_database())
-    return Place("postgres", "keyturn.db", tmp_path)
+    return Postgres().new_place(postgres, tmp_path)
 
 
 @pytest.fixture

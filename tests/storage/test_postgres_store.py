@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -275,6 +276,24 @@ def test_nobody_waits_for_ever_for_a_commit(
         assert await store.write(place.put("a", 2)) == 2
 
     asyncio.run(scenario())
+
+
+def test_closing_waits_for_no_standby_for_ever(
+    postgres: Cluster, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyturn.storage.postgres.CLOSING_SECONDS", 0.2)
+
+    async def scenario(store: ClosableStore) -> None:
+        tasks = await waiting(store, place.put("a", 1))
+        await asyncio.sleep(0.1)
+        closing = threading.Thread(target=store.close, daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, PATIENCE)
+        assert not closing.is_alive()
+        assert [type(each) for each in await outcomes(tasks)] == [Unavailable]
+
+    with place.opened() as store, absent_standby(postgres):
+        asyncio.run(scenario(store))
 
 
 def test_a_commit_that_the_server_turned_into_a_rollback_is_not_acknowledged(

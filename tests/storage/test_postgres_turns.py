@@ -1,7 +1,8 @@
 """Writers of different processes on PostgreSQL: who waits for whom, and who does not."""
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -9,11 +10,12 @@ import pytest
 
 from keyturn.core.agent import BUILT_IN_OWNER
 from keyturn.core.errors import Unavailable
+from keyturn.core.rate_limit import Counted
 from keyturn.storage.postgres_server import SLOTS
 from keyturn.storage.store import Transaction
 from tests.postgres import Cluster
 from tests.storage.backends import ClosableStore, Place, Postgres
-from tests.storage.batches import Gate, do, outcomes, waiting
+from tests.storage.batches import PATIENCE, Gate, do, outcomes, waiting
 
 BOTH_WAIT = 0.3
 """Seconds in which both writers come to wait for the third."""
@@ -21,8 +23,7 @@ BOTH_WAIT = 0.3
 
 @pytest.fixture
 def place(postgres: Cluster, tmp_path: Path) -> Place:
-    Postgres().place(tmp_path, postgres.new_database())
-    return Place("postgres", "keyturn.db", tmp_path)
+    return Postgres().new_place(postgres, tmp_path)
 
 
 @pytest.fixture
@@ -97,12 +98,6 @@ def test_nobody_is_cut_off_between_showing_a_token_and_what_it_was_shown_for(
 ) -> None:
     monkeypatch.setattr("keyturn.storage.postgres.TURN_MILLISECONDS", 50)
 
-    def make(tx: Transaction) -> None:
-        tx.execute("add_server_key", id="k1", verifier=b"", now=0)
-        values = {"kind": "dt", "name": "", "mac": b"t", "server_key": "k1", "last4": "", "now": 0}
-        owner = {"developer_id": BUILT_IN_OWNER, "expires_at": None, "max_uses": None}
-        tx.execute("add_token", id="t", **values, **owner)
-
     def take_away(tx: Transaction) -> int:
         if taken == "the token":
             return tx.execute("delete_token", id="t")
@@ -115,7 +110,7 @@ def test_nobody_is_cut_off_between_showing_a_token_and_what_it_was_shown_for(
             tx.one(int, "hold_token", id="t")
             gate(tx)
 
-        await store.write(make)
+        await store.write(token)
         held = await waiting(store, show)
         await gate.entered()
         [found] = await outcomes(await waiting(other, take_away))
@@ -125,3 +120,77 @@ def test_nobody_is_cut_off_between_showing_a_token_and_what_it_was_shown_for(
         assert await other.write(take_away) == 1
 
     asyncio.run(scenario())
+
+
+def token(tx: Transaction) -> None:
+    """A token that may be used."""
+    tx.execute("add_server_key", id="k1", verifier=b"", now=0)
+    values = {"kind": "dt", "name": "", "mac": b"t", "server_key": "k1", "last4": "", "now": 0}
+    owner = {"developer_id": BUILT_IN_OWNER, "expires_at": None, "max_uses": None}
+    tx.execute("add_token", id="t", **values, **owner)
+
+
+def test_two_that_hold_a_token_and_note_its_use_never_wait_in_a_circle(
+    store: ClosableStore, other: ClosableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyturn.storage.group_commit.CONFLICT_TRIES", 1)
+    both_hold = threading.Barrier(2, timeout=PATIENCE)
+
+    def use(at: int) -> Callable[[Transaction], int]:
+        def work(tx: Transaction) -> int:
+            tx.one(int, "hold_token", id="t")
+            both_hold.wait()
+            return tx.execute("note_token_used", id="t", at=at)
+
+        return work
+
+    async def scenario() -> None:
+        await store.write(token)
+        assert 1 in await asyncio.gather(store.write(use(1)), other.write(use(2)))
+
+    asyncio.run(scenario())
+
+
+def test_a_charge_that_is_renewed_while_old_ones_are_forgotten_stays(
+    store: ClosableStore, other: ClosableStore
+) -> None:
+    def charge(until: int) -> Callable[[Transaction], int]:
+        values = {"mac": b"c", "server_key": "k1", "agent_id": "a", "cost": 1}
+        return lambda tx: tx.execute("put_charge", **values, expires_at=until)
+
+    async def scenario() -> None:
+        gate = Gate()
+        await store.write(charge(10))
+        renewing = await waiting(store, charge(1000), gate)
+        await gate.entered()
+        forgetting = await waiting(other, lambda tx: tx.execute("forget_charges", now=20, limit=9))
+        await asyncio.sleep(BOTH_WAIT)
+        gate.open()
+        await outcomes(renewing + forgetting)
+        kept = await store.read(lambda tx: tx.one(tuple_of, "charge_by_mac", mac=b"c", now=20))
+        assert kept == ("a", 1)
+
+    asyncio.run(scenario())
+
+
+def tuple_of(*columns: object) -> tuple[object, ...]:
+    return columns
+
+
+@pytest.mark.parametrize(
+    ("ahead", "counted"), [(0, 1), (1000, 1), (1001, 0)], ids=["none", "a second", "more"]
+)
+def test_an_attempt_counts_whose_clock_is_a_little_ahead(
+    postgres: Cluster, tmp_path: Path, ahead: int, counted: int
+) -> None:
+    limits = Postgres().new_place(postgres, tmp_path, "limits.db")
+    values = {"bucket": "b", "after": 0, "now": 5000, "quota": 3}
+    with limits.opened() as opened:
+        do(
+            opened.write(
+                lambda tx: tx.execute("add_attempt", bucket="b", now=5000 + ahead, expires_at=9999)
+            )
+        )
+        found = do(opened.read(lambda tx: tx.one(Counted, "counted_attempts", **values)))
+    assert found is not None
+    assert found.count == counted

@@ -25,6 +25,7 @@ WRITE_MILLISECONDS = 5000
 TURN_MILLISECONDS = 3000
 """How long a writer waits for those of other processes."""
 CLOSING_SECONDS = 5.0
+"""How long the end waits for a server that may be silent."""
 ANSWER_SECONDS = 15.0
 """How long a change waits for all that is before it, and for its commit."""
 
@@ -87,11 +88,13 @@ class PostgresStore:
         """Finish what waits and close every connection; who is silent then is hung up on."""
         silent = threading.Timer(CLOSING_SECONDS, self._interrupt)
         silent.start()
-        self._writer.close()
-        self._readers.close()
-        self._scanners.close()
-        self._look_ups.close()
-        silent.cancel()
+        try:
+            self._writer.close()
+            self._readers.close()
+            self._scanners.close()
+            self._look_ups.close()
+        finally:
+            silent.cancel()
 
     def _interrupt(self) -> None:
         self._session.interrupt(0)
