@@ -37,7 +37,7 @@ class Messages:
     """Every message of look-ups; a held one is answered, but nobody is told yet."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.sent: list[dict[str, list[bytes]]] = []
+        self.sent: list[dict[str, list[str]]] = []
         self._answered, self._released = asyncio.Event(), asyncio.Event()
         self._hold = False
         self._send = postgres_reads._results
@@ -54,7 +54,7 @@ class Messages:
         self._released.set()
         await task
 
-    async def _results(self, connection: Any, text: str, macs: dict[str, list[bytes]]) -> Any:
+    async def _results(self, connection: Any, text: str, macs: dict[str, list[str]]) -> Any:
         self.sent.append(macs)
         rows = await self._send(connection, text, macs)
         if self._hold:

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from keyturn.core.agent import Agent
 from keyturn.core.errors import Unavailable
 from keyturn.storage import migrations
 from keyturn.storage.group_commit import CONFLICT_TRIES
@@ -337,6 +338,21 @@ def test_a_database_that_is_another_one_by_now_is_not_ready(
     run(url, statement)
     with pytest.raises(Unavailable):
         do(store.check())
+
+
+@pytest.mark.parametrize("backslashes", ["on", "off"])
+@pytest.mark.parametrize(
+    "name", ["'; DROP TABLE agents; --", "\\'; DROP TABLE agents; --", "%s %(id)s :id", "$1", "\\"]
+)
+def test_a_value_that_looks_like_a_statement_is_a_value(
+    url: str, place: Place, name: str, backslashes: str
+) -> None:
+    run(url, f"ALTER ROLE CURRENT_USER SET standard_conforming_strings = {backslashes}")
+    with place.opened() as store:
+        do(store.write(place.put(name, 1)))
+        assert do(store.read(place.get(name))) == 1
+        found = do(store.look_up(Agent, "agent_by_key", [name.encode()]))
+    assert [agent.name for agent in found] == [name]
 
 
 def test_nothing_is_written_where_the_tables_are_gone(

@@ -90,7 +90,8 @@ class LookUps:
         together: dict[str, list[tuple[_LookUp, bytes]]] = {}
         for each in asked:
             together.setdefault(each.query, []).extend((each, mac) for mac in each.macs)
-        results = await self._run({q: [mac for _, mac in pairs] for q, pairs in together.items()})
+        macs = {query: [mac.hex() for _, mac in pairs] for query, pairs in together.items()}
+        results = await self._run(macs)
         for pairs, rows in zip(together.values(), results, strict=True):
             for place, *row in rows:
                 pairs[place - 1][0].found.append(tuple(row))
@@ -98,7 +99,7 @@ class LookUps:
             if not each.rows.done():
                 each.rows.set_result(each.found)
 
-    async def _run(self, macs: dict[str, list[bytes]]) -> list[list[TupleRow]]:
+    async def _run(self, macs: dict[str, list[str]]) -> list[list[TupleRow]]:
         """The rows of each statement."""
         text = ";".join([_BEGIN, *(self._statements[query] for query in macs), "COMMIT"])
         loop = asyncio.get_running_loop()
@@ -125,7 +126,7 @@ _BEGIN = f"{SNAPSHOT};SET LOCAL statement_timeout = {LOOK_UP_MILLISECONDS}"
 
 
 async def _results(
-    connection: AsyncConnection[TupleRow], text: str, macs: dict[str, list[bytes]]
+    connection: AsyncConnection[TupleRow], text: str, macs: dict[str, list[str]]
 ) -> list[list[TupleRow]]:
     loop = asyncio.get_running_loop()
     silent = loop.call_later(LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS, hang_up, connection)

@@ -43,9 +43,12 @@ CREATE TABLE keyturn_schema (name TEXT PRIMARY KEY, version BIGINT NOT NULL);
 CREATE TABLE keyturn_turns (slot INTEGER PRIMARY KEY);
 {_TURNS};
 """
+# As hexadecimal digits, which need no backslash: the driver's arrays of bytes are wrong where
+# `standard_conforming_strings` is off.
+_MAC = "decode(sought.mac, 'hex')"
 _FOR_EACH = """
 SELECT sought.place, found.*
-FROM unnest(CAST({macs} AS BYTEA[])) WITH ORDINALITY AS sought (mac, place)
+FROM unnest(CAST({macs} AS TEXT[])) WITH ORDINALITY AS sought (mac, place)
 CROSS JOIN LATERAL ({statement}) AS found
 """
 _ROW = "INSERT INTO keyturn_schema VALUES (%(name)s, 0) ON CONFLICT (name) DO NOTHING"
@@ -81,12 +84,13 @@ def statements(database: Database) -> dict[str, str]:
 def statements_for_each(database: Database) -> dict[str, str]:
     """The statements that take a `mac` alone, each for a whole array of them.
 
-    The array has the statement's own name. Each row says first which place of it is its own.
+    The array, of hexadecimal texts, has the statement's own name. Each row says first which place
+    of it is its own.
     """
     named = {**load(database.queries), **load("postgres.sql")}
     alone = {name: text for name, text in named.items() if set(_VALUE.findall(text)) == {"mac"}}
     return {
-        name: _FOR_EACH.format(macs=f"%({name})s", statement=text.replace(":mac", "sought.mac"))
+        name: _FOR_EACH.format(macs=f"%({name})s", statement=text.replace(":mac", _MAC))
         for name, text in alone.items()
     }
 
