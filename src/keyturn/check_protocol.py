@@ -5,13 +5,17 @@ nothing before it that is unanswered, its body small and announced. Whatever is 
 ordinary goes on to the application, which gives the same answers.
 """
 
+import asyncio
 from typing import NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from keyturn.api.checks import Checks, Route
+from keyturn.api.checks import Checks, Later, Route, Told
 from keyturn.api.first_refusals import is_small
-from keyturn.api.hot_path import LATER
 from keyturn.api.messages import Reply, Request
 from keyturn.http_protocol import HttpProtocol
 
@@ -26,10 +30,26 @@ class _Check(NamedTuple):
     request: Request
 
 
+class _Waiting(RequestResponseCycle):
+    """Stands where uvicorn keeps what it answers, while a check waits for the store.
+
+    So requests that come behind it, the end of the connection and that of the service find what
+    they look for.
+    """
+
+    message_event = asyncio.Event()
+    """Nobody waits for it."""
+
+    def __init__(self) -> None:
+        self.more_body = self.response_complete = self.disconnected = False
+        self.keep_alive = True
+
+
 class CheckProtocol(HttpProtocol):
     """One connection to `keyturn serve`."""
 
     _check: _Check | None = None
+    _waiting: _Waiting
     _idle = False
     _answered = 0
 
@@ -54,7 +74,7 @@ class CheckProtocol(HttpProtocol):
         if self._check is None:
             self._go_on()
         else:
-            self._due = None
+            self._in_head, self._due = False, None
 
     def on_body(self, body: bytes) -> None:
         if self._check is None:
@@ -69,14 +89,15 @@ class CheckProtocol(HttpProtocol):
             return
         self._parsed = True
         checks, route, request = self._check
-        reply = checks.answer(route, request)
-        if isinstance(reply, Reply):
-            self._check = None
-            self._send(reply)
-        else:
-            self._hand_over(request)
-            self.scope[LATER] = reply  # type: ignore[literal-required]
-            super().on_message_complete()
+        self._check = None
+        told = checks.answer(route, request, self._tell)
+        if isinstance(told, Reply):
+            self._write(told)
+            self._await_next()
+            return
+        self._waiting = self._running = self.cycle = _Waiting()
+        if told is not None:
+            self._tell(told)
 
     def _plain_check(self) -> _Check | None:
         checks: Checks | None = getattr(self.app, "checks", None)
@@ -115,10 +136,42 @@ class CheckProtocol(HttpProtocol):
         self.headers.extend(headers)
         super().on_headers_complete()
 
-    def _send(self, reply: Reply) -> None:
+    def _tell(self, told: Told) -> None:
+        """The check that waits has its answer, or must go on in a task."""
+        if isinstance(told, Reply):
+            self._answer(told)
+            return
+        task = self.loop.create_task(self._finish(told))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _finish(self, later: Later) -> None:
+        self._answer(await later())
+
+    def _answer(self, reply: Reply) -> None:
+        waiting = self._waiting
+        waiting.response_complete = True
+        if self.transport.is_closing():
+            return
+        if not waiting.keep_alive:
+            reply.headers.append((b"connection", b"close"))
+        self._write(reply)
+        if not waiting.keep_alive:
+            self.transport.close()
+        if self.pipeline or self._refused is not None or self._has_said_last:
+            self.on_response_complete()
+        else:
+            self._await_next()
+
+    def _write(self, reply: Reply) -> None:
         head = reply.head(self.server_state.default_headers)
         self.transport.write(STATUS_LINE[reply.status] + head + reply.body)
-        self.server_state.total_requests += 1
         self._answered += 1
-        self._idle = True
-        self._end_at(self.loop.time() + self.timeout_keep_alive)
+
+    def _await_next(self) -> None:
+        self.server_state.total_requests += 1
+        if self._in_head:
+            self._await_head()
+        else:
+            self._idle = True
+            self._end_at(self.loop.time() + self.timeout_keep_alive)

@@ -94,7 +94,7 @@ def burnt_by_the_first_repeat() -> None:
 
 
 def _receipt(tx: Transaction, mac: Mac) -> Receipt | None:
-    return tx.one(Receipt, "receipt_or_newest", lookup=mac.digest)
+    return tx.one(Receipt, "receipt_or_newest", mac=mac.digest)
 
 
 async def _end_receipt(service: Service, agent_id: str, generation: int) -> None:

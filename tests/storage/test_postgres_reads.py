@@ -13,6 +13,7 @@ import pytest
 from keyturn.core.agent import Agent
 from keyturn.core.errors import Unavailable
 from keyturn.storage import postgres_reads
+from keyturn.storage.postgres_line import Line
 from tests.postgres import Cluster
 from tests.storage.backends import ClosableStore, Place, Postgres
 from tests.storage.batches import PATIENCE, do, outcomes
@@ -37,11 +38,21 @@ class Messages:
     """Every message of look-ups; a held one is answered, but nobody is told yet."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.sent: list[dict[str, list[str]]] = []
+        self.sent: list[str] = []
         self._answered, self._released = asyncio.Event(), asyncio.Event()
         self._hold = False
-        self._send = postgres_reads._results
-        patch.setattr(postgres_reads, "_results", self._results)
+        run = Line.run
+
+        async def watched(line: Line, text: str, seconds: float) -> Any:
+            self.sent.append(text)
+            rows = await run(line, text, seconds)
+            if self._hold:
+                self._hold = False
+                self._answered.set()
+                await self._released.wait()
+            return rows
+
+        patch.setattr(Line, "run", watched)
 
     @contextlib.asynccontextmanager
     async def held(self, first: Awaitable[Any]) -> AsyncIterator[asyncio.Future[Any]]:
@@ -53,15 +64,6 @@ class Messages:
         yield task
         self._released.set()
         await task
-
-    async def _results(self, connection: Any, text: str, macs: dict[str, list[str]]) -> Any:
-        self.sent.append(macs)
-        rows = await self._send(connection, text, macs)
-        if self._hold:
-            self._hold = False
-            self._answered.set()
-            await self._released.wait()
-        return rows
 
 
 @pytest.fixture
@@ -82,7 +84,8 @@ def test_look_ups_of_one_moment_share_a_message(store: ClosableStore, messages: 
         assert found == [[1]] * 6
 
     asyncio.run(scenario())
-    assert [sum(map(len, each.values())) for each in messages.sent] == [7]
+    [sent] = messages.sent
+    assert all(name.encode().hex() in sent for name in (*NAMES, "nobody"))
 
 
 def test_look_ups_that_come_meanwhile_share_the_next_message(

@@ -22,6 +22,8 @@ from keyturn.core.recovery import SALT_LENGTH, Receipt, length_prefixed, seal, u
 from keyturn.core.rotation import ROTATION_ROWS, Facts, decide
 from keyturn.storage.store import Transaction
 
+_RECEIPT = "receipt_or_newest"
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -61,17 +63,22 @@ class Recoverable:
 
         It costs the same where there is none: another one is read, and not opened.
         """
-        found = None
-        for mac in self._lookups:
-            receipt = tx.one(Receipt, "receipt_or_newest", lookup=mac.digest)
-            if receipt and (found is None or receipt.lookup == mac.digest):
-                found = receipt
-        if found is None:
+        found = [tx.one(Receipt, _RECEIPT, mac=mac.digest) for mac in self._lookups]
+        return self._opened([receipt for receipt in found if receipt])
+
+    async def find_now(self) -> Opened | None:
+        """The same, outside of a transaction."""
+        macs = [mac.digest for mac in self._lookups]
+        return self._opened(await self._service.store.look_up(Receipt, _RECEIPT, macs))
+
+    def _opened(self, receipts: list[Receipt]) -> Opened | None:
+        macs = [mac.digest for mac in self._lookups]
+        own = [receipt for receipt in receipts if receipt.lookup in macs]
+        if not receipts:
             return None
+        found = own[-1] if own else receipts[0]
         answer = unseal(found, self._sealed_under(found.server_key))
-        if answer is None or found.lookup not in [mac.digest for mac in self._lookups]:
-            return None
-        return Opened(found.agent_id, found.generation, answer)
+        return Opened(found.agent_id, found.generation, answer) if own and answer else None
 
     def keep(
         self, tx: Transaction, agent_id: str, generation: int, answer: bytes, lifetime: int
@@ -103,7 +110,7 @@ async def replay(
     Raises:
         TooManyReplays: it was asked for over 20 times within an hour.
     """
-    opened = await service.store.read(request.find)
+    opened = await request.find_now()
     if opened is None:
         return None
     verdict = await take_attempt(service, REPLAY_LIMIT, f"{opened.agent_id} {opened.generation}")

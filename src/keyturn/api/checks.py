@@ -6,8 +6,7 @@ both of them send is decided here. Checks are counted in the metrics and not log
 """
 
 import re
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from keyturn import metrics
 from keyturn.actions.authenticate import authenticate_service
 from keyturn.actions.service import Call, Service
 from keyturn.actions.verify_key import Check, verify_key, verify_keys
+from keyturn.api.begin import begin
 from keyturn.api.callers import Callers
 from keyturn.api.first_refusals import check_query, json_object, refuse_repeated
 from keyturn.api.messages import Reply, Request
@@ -52,8 +52,8 @@ _log = structlog.get_logger()
 
 
 Later = Callable[[], Coroutine[Any, Any, Reply]]
-"""An answer that waits for the store."""
-Coming = Coroutine[Any, Any, Reply | Later]
+"""What must run in a task: an answer for which something is changed."""
+Told = Reply | Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Route:
     """One of the paths; `label` is its name in the metrics."""
 
     label: str
-    answer: Callable[[Call, Request], Awaitable[Reply | Later]]
+    answer: Callable[[Call, Request], Awaitable[Told]]
     reads_body: bool = True
 
 
@@ -85,23 +85,22 @@ class Checks:
             return self._forward_auth
         return self._routes.get(path)
 
-    def answer(self, route: Route, request: Request) -> Reply | Later:
-        """The answer to a request; `Later` where it must wait. Nothing has changed until then."""
-        call = self._callers.call(request.client, request.headers, request.named)
-        coming = self._answer(route, call, request)
-        try:
-            waits_for = coming.send(None)
-        except StopIteration as done:
-            reply: Reply | Later = done.value
-            return reply
-        return partial(self._go_on, coming, waits_for)
+    async def reply(self, route: Route, request: Request) -> Reply:
+        """The answer to a request."""
+        told = await self._begun(route, request)
+        return told if isinstance(told, Reply) else await told()
+
+    def answer(self, route: Route, request: Request, tell: Callable[[Told], object]) -> Told | None:
+        """The same outside of a task; None where it waits for the store, and `tell` gets it."""
+        return begin(self._begun(route, request), tell)
 
     def refuse(self, route: Route, request: Request, error: KeyturnError) -> Reply:
         """The answer to a request whose body could not be read."""
         call = self._callers.call(request.client, request.headers, request.named)
         return self._refuse(route, call, request, error)
 
-    async def _answer(self, route: Route, call: Call, request: Request) -> Reply | Later:
+    async def _begun(self, route: Route, request: Request) -> Told:
+        call = self._callers.call(request.client, request.headers, request.named)
         try:
             reply = await route.answer(call, request)
         except Exception as error:  # Whatever it is, the caller gets an answer.
@@ -109,10 +108,6 @@ class Checks:
         if isinstance(reply, Reply):
             return _finish(route, call, request, reply)
         return partial(self._wait, route, call, request, reply)
-
-    async def _go_on(self, coming: Coming, waits_for: object) -> Reply:
-        reply = await _resumed(coming, waits_for)
-        return reply if isinstance(reply, Reply) else await reply()
 
     async def _wait(self, route: Route, call: Call, request: Request, coming: Later) -> Reply:
         try:
@@ -135,7 +130,7 @@ class Checks:
             ],
         )
 
-    async def _verify(self, call: Call, request: Request) -> Reply | Later:
+    async def _verify(self, call: Call, request: Request) -> Told:
         asks, asked, once = await self._asked(call, request, VerificationRequest)
         if asked.cost:
             return partial(self._charge, call, asks, asked, once)
@@ -205,23 +200,6 @@ class Checks:
             allow = {"allow": "POST"} if isinstance(error, MethodNotAllowed) else {}
             reply = Reply.refusal(problem(error, request_id, token_sent=sent, headers=allow))
         return _finish(route, call, request, reply)
-
-
-@types.coroutine
-def _resumed(coming: Coming, waits_for: object) -> Generator[object, object, Reply | Later]:
-    """Go on with what has been begun outside of a task, and has come to wait."""
-    while True:
-        try:
-            sent = yield waits_for
-        except BaseException as error:  # Its task was cancelled.
-            step = partial(coming.throw, error)
-        else:
-            step = partial(coming.send, sent)
-        try:
-            waits_for = step()
-        except StopIteration as done:
-            reply: Reply | Later = done.value
-            return reply
 
 
 def _finish(route: Route, call: Call, request: Request, reply: Reply) -> Reply:

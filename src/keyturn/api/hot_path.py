@@ -2,13 +2,10 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keyturn.api.checks import Checks, Later, Route
+from keyturn.api.checks import Checks, Route
 from keyturn.api.first_refusals import Disconnected, read_body
 from keyturn.api.messages import Reply, Request
 from keyturn.api.problems import BodyTooLarge, RequestTimeout
-
-LATER = "keyturn.later"
-"""Where the scope has the answer that the server's shorter way has begun and can't wait for."""
 
 
 def route_path(scope: Scope) -> str:
@@ -40,9 +37,6 @@ class HotPath:
 
 
 async def _reply(checks: Checks, route: Route, scope: Scope, receive: Receive) -> Reply:
-    if LATER in scope:
-        coming: Later = scope[LATER]
-        return await coming()
     headers, query = scope["headers"], scope["query_string"]
     request = Request(scope["method"], query, headers, dict(headers), scope.get("client"))
     if route.reads_body and request.method == "POST":
@@ -50,5 +44,4 @@ async def _reply(checks: Checks, route: Route, scope: Scope, receive: Receive) -
             request.body = await read_body(headers, receive)
         except (BodyTooLarge, RequestTimeout) as error:
             return checks.refuse(route, request, error)
-    reply = checks.answer(route, request)
-    return reply if isinstance(reply, Reply) else await reply()
+    return await checks.reply(route, request)

@@ -43,7 +43,7 @@ UPDATE tokens SET uses = least(coalesce(max_uses, :uses), :uses) WHERE id = :id
 -- name: receipt_or_newest
 SELECT * FROM receipts
 WHERE agent_id = coalesce(
-    (SELECT agent_id FROM receipts WHERE lookup = :lookup),
+    (SELECT agent_id FROM receipts WHERE lookup = :mac),
     (SELECT agent_id FROM receipts ORDER BY expires_at DESC LIMIT 1)
 )
 

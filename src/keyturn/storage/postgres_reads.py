@@ -5,21 +5,21 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
-from psycopg import AsyncConnection, AsyncCursor, Error
-from psycopg.rows import TupleRow
+from psycopg import Error
 
 from keyturn.core.errors import Unavailable
 from keyturn.storage.group_commit import Conflict
+from keyturn.storage.postgres_line import Line, Row
 from keyturn.storage.postgres_server import (
     Database,
     connect_async,
+    for_each,
     statements,
-    statements_for_each,
+    statements_by_mac,
     unavailable,
 )
-from keyturn.storage.postgres_session import SNAPSHOT, Session, hang_up, in_snapshot
+from keyturn.storage.postgres_session import SNAPSHOT, Session, in_snapshot
 from keyturn.storage.store import Result, Transaction
 
 MAX_WAITING = 1024
@@ -27,8 +27,6 @@ MAX_WAITING = 1024
 LOOK_UP_MILLISECONDS = 2000
 GRACE_SECONDS = 1.0
 """How long after its own limit the server is given up."""
-
-Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -48,8 +46,8 @@ class LookUps:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._statements = statements_for_each(database)
-        self._connection: AsyncConnection[TupleRow] | None = None
+        self._statements = statements_by_mac(database)
+        self._line: Line | None = None
         self._waiting: list[_LookUp] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -70,8 +68,8 @@ class LookUps:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.pgconn.finish()
+        if self._line is not None:
+            self._line.close()
 
     async def _serve(self) -> None:
         try:
@@ -89,59 +87,48 @@ class LookUps:
     async def _ask(self, asked: list[_LookUp]) -> None:
         together: dict[str, list[tuple[_LookUp, bytes]]] = {}
         for each in asked:
-            together.setdefault(each.query, []).extend((each, mac) for mac in each.macs)
-        macs = {query: [mac.hex() for _, mac in pairs] for query, pairs in together.items()}
-        results = await self._run(macs)
-        for pairs, rows in zip(together.values(), results, strict=True):
-            for place, *row in rows:
-                pairs[place - 1][0].found.append(tuple(row))
+            together.setdefault(each.query, []).extend([(each, mac) for mac in each.macs])
+        statements = [
+            for_each(self._statements[query], [mac for _, mac in pairs])
+            for query, pairs in together.items()
+            if pairs
+        ]
+        results = await self._run(statements)
+        for pairs, rows in zip(filter(None, together.values()), results, strict=True):
+            for row in rows:
+                pairs[row[0] - 1][0].found.append(row[1:])
         for each in asked:
             if not each.rows.done():
                 each.rows.set_result(each.found)
 
-    async def _run(self, macs: dict[str, list[str]]) -> list[list[TupleRow]]:
+    async def _run(self, statements: list[str]) -> list[list[Row]]:
         """The rows of each statement."""
-        text = ";".join([_BEGIN, *(self._statements[query] for query in macs), "COMMIT"])
+        text = ";".join([_BEGIN, *statements, "COMMIT"])
         loop = asyncio.get_running_loop()
         end = loop.time() + LOOK_UP_MILLISECONDS / 1000
         for last in (False, True):
-            made_before = self._connection
+            made_before = self._line
             try:
-                if self._connection is None or self._connection.closed:
+                if self._line is None or self._line.closed:
                     made_before = None
-                    self._connection = await connect_async(self._database)
-                return await _results(self._connection, text, macs)
+                    self._line = Line(await connect_async(self._database))
+                results = await self._line.run(text, LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS)
             except Error as error:
-                if self._connection is not None:
+                if self._line is not None:
                     # Whatever state it is in.
-                    self._connection.pgconn.finish()
+                    self._line.close()
                 told = unavailable(error)
                 may_go_well = made_before is not None or isinstance(told, Conflict)
                 if last or not may_go_well or loop.time() >= end:
                     raise told from None
+            else:
+                if len(results) != len(statements):
+                    raise AssertionError("a statement without an answer")
+                return results
         raise AssertionError("unreachable")
 
 
 _BEGIN = f"{SNAPSHOT};SET LOCAL statement_timeout = {LOOK_UP_MILLISECONDS}"
-
-
-async def _results(
-    connection: AsyncConnection[TupleRow], text: str, macs: dict[str, list[str]]
-) -> list[list[TupleRow]]:
-    loop = asyncio.get_running_loop()
-    silent = loop.call_later(LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS, hang_up, connection)
-    try:
-        cursor = await connection.execute(text, macs)
-        results = [await each.fetchall() async for each in cursor.results() if _selects(each)]
-    finally:
-        silent.cancel()
-    if len(results) != len(macs):
-        raise AssertionError("a statement without an answer")
-    return results
-
-
-def _selects(cursor: AsyncCursor[TupleRow]) -> bool:
-    return (cursor.statusmessage or "").startswith("SELECT")
 
 
 class Readers:

@@ -1,6 +1,7 @@
 """Reaching a PostgreSQL database: the settings of a connection, the migrations, the errors."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,14 +44,15 @@ CREATE TABLE keyturn_schema (name TEXT PRIMARY KEY, version BIGINT NOT NULL);
 CREATE TABLE keyturn_turns (slot INTEGER PRIMARY KEY);
 {_TURNS};
 """
-# As hexadecimal digits, which need no backslash: the driver's arrays of bytes are wrong where
-# `standard_conforming_strings` is off.
-_MAC = "decode(sought.mac, 'hex')"
+# As hexadecimal digits, which need no backslash and no escape.
+_MAC = "decode({mac}, 'hex')"
 _FOR_EACH = """
 SELECT sought.place, found.*
-FROM unnest(CAST({macs} AS TEXT[])) WITH ORDINALITY AS sought (mac, place)
+FROM unnest(CAST('{{{macs}}}' AS TEXT[])) WITH ORDINALITY AS sought (mac, place)
 CROSS JOIN LATERAL ({statement}) AS found
 """
+# To plan it costs half of what the other does.
+_FOR_ONE = "SELECT 1, found.* FROM ({statement}) AS found"
 _ROW = "INSERT INTO keyturn_schema VALUES (%(name)s, 0) ON CONFLICT (name) DO NOTHING"
 _NOW = "UPDATE keyturn_schema SET version = %(version)s WHERE name = %(name)s"
 
@@ -81,18 +83,22 @@ def statements(database: Database) -> dict[str, str]:
     return {name: _VALUE.sub(r"%(\1)s", text.replace("%", "%%")) for name, text in named.items()}
 
 
-def statements_for_each(database: Database) -> dict[str, str]:
-    """The statements that take a `mac` alone, each for a whole array of them.
-
-    The array, of hexadecimal texts, has the statement's own name. Each row says first which place
-    of it is its own.
-    """
+def statements_by_mac(database: Database) -> dict[str, str]:
+    """The statements that take a `mac` alone, as they are named, without a value."""
     named = {**load(database.queries), **load("postgres.sql")}
-    alone = {name: text for name, text in named.items() if set(_VALUE.findall(text)) == {"mac"}}
-    return {
-        name: _FOR_EACH.format(macs=f"%({name})s", statement=text.replace(":mac", _MAC))
-        for name, text in alone.items()
-    }
+    return {name: text for name, text in named.items() if set(_VALUE.findall(text)) == {"mac"}}
+
+
+def for_each(statement: str, macs: Sequence[bytes]) -> str:
+    """One of `statements_by_mac` for all of these, its values within it.
+
+    Each row says first which place of them is its own.
+    """
+    if len(macs) == 1:
+        mac = _MAC.format(mac=f"'{macs[0].hex()}'")
+        return _FOR_ONE.format(statement=statement.replace(":mac", mac))
+    each = statement.replace(":mac", _MAC.format(mac="sought.mac"))
+    return _FOR_EACH.format(macs=",".join([mac.hex() for mac in macs]), statement=each)
 
 
 def connect(database: Database) -> Connection:
@@ -113,9 +119,7 @@ async def connect_async(database: Database) -> psycopg.AsyncConnection[TupleRow]
     Raises:
         psycopg.Error: it can't be made.
     """
-    return await psycopg.AsyncConnection.connect(
-        **_parameters(database), cursor_factory=psycopg.AsyncClientCursor
-    )
+    return await psycopg.AsyncConnection.connect(**_parameters(database))
 
 
 def _parameters(database: Database) -> dict[str, Any]:

@@ -169,7 +169,7 @@ VALUES (:agent_id, :generation, :lookup, :server_key, :salt, :sealed, :expires_a
 -- name: receipt_or_newest
 SELECT * FROM receipts
 WHERE rowid = coalesce(
-    (SELECT rowid FROM receipts WHERE lookup = :lookup), (SELECT max(rowid) FROM receipts)
+    (SELECT rowid FROM receipts WHERE lookup = :mac), (SELECT max(rowid) FROM receipts)
 )
 
 -- name: receipt_stands
