@@ -9,10 +9,10 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && { command -v "$$name"; break; }; done || true
 
-.PHONY: help run test postgres programs check lint bench faults lock clean
+.PHONY: help run test postgres programs check lint bench faults screenshots lock clean
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port 9000")
 	@exec $(BIN)/keyturn serve $(ARGS)
@@ -32,7 +32,7 @@ check: lint  ## Lint, and the fast tests with every branch of the core covered
 # Some systems start nginx and Caddy when they are installed: the tests start their own.
 # PgBouncer, which stands in front of nothing then, is stopped again and is not started at boot.
 programs:
-	@missing=; for name in caddy curl nginx pgbouncer strace wrk; do \
+	@missing=; for name in caddy chromium curl nginx pgbouncer strace wrk; do \
 	  PATH="$$PATH:/usr/sbin" command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -52,6 +52,9 @@ bench: programs .venv/.dev  ## Measure (make bench ARGS=checks, ARGS=postgres; A
 
 faults: .venv/.dev  ## Break things on purpose: crashes, power cuts, full disks, races, networks
 	$(BIN)/python -m tests.faults $(ARGS)
+
+screenshots: programs .venv/.dev  ## Take the pictures of the dashboard again, into docs/images
+	$(BIN)/python -m tools.screenshots
 
 lock:  ## Resolve requirements/ again (newest versions: make lock ARGS=--upgrade)
 	tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
 
-from keyturn.actions.service import Call
+from keyturn.actions.service import CALL, Call
 from keyturn.api import (
     agents,
     audit,
@@ -22,13 +22,14 @@ from keyturn.api import (
 )
 from keyturn.api.callers import Callers
 from keyturn.api.checks import Checks
-from keyturn.api.frame import CALL, Frame, refusal
+from keyturn.api.frame import Frame, refusal
 from keyturn.api.hot_path import HotPath
-from keyturn.api.problems import Internal, problem
 from keyturn.api.reference import Reference
 from keyturn.api.rotation import rotate_self
 from keyturn.core.errors import InvalidRequest, KeyturnError
+from keyturn.dashboard.app import Dashboard
 from keyturn.housekeeping import running_service
+from keyturn.problems import Internal, problem
 from keyturn.settings import Settings
 from keyturn.wire import ROTATE_SELF
 
@@ -53,7 +54,8 @@ class Application:
         self._callers = Callers(settings.trusted_proxies)
         self._api = self._make_api()
         routes = [route for module in _ROUTERS for route in module.router.routes]
-        self._frame = Frame(self._api, routes=routes, callers=self._callers)
+        self._pages = Dashboard(settings.public_url)
+        self._frame = Frame(self._api, routes=routes, pages=self._pages, callers=self._callers)
         self._hot_path = HotPath(self._frame)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +81,7 @@ class Application:
         if self.checks is not None:
             raise RuntimeError("Keyturn is open already: one lifespan, of one host, is enough.")
         async with running_service(self._settings) as service:
-            self._api.state.service = service
+            self._api.state.service = self._pages.app.state.service = service
             self._frame.direct = {ROTATE_SELF: partial(rotate_self, service)}
             self._hot_path.checks = Checks(service, self._callers)
             _log.info("open", process=os.getpid())

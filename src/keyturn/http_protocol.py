@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from keyturn.api.problems import problem
 from keyturn.core.errors import InvalidCredentials, InvalidRequest
+from keyturn.problems import problem
 from keyturn.wire import FORWARD_AUTH
 
 MAX_HEAD = 32 * 1024

@@ -25,6 +25,11 @@ CLASSES = [
 
 # What the contract names, and the extensions of 5 and 8; those of HTTP alone are not the core's.
 CODES = {
+    "session_ended",
+    "set_up_already",
+    "too_many_sign_ins",
+    "wrong_code",
+    "wrong_password",
     "invalid_request",
     "rotation_secret_required",
     "invalid_idempotency_key",

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from keyturn.api.problems import STATUS
 from keyturn.cli.agent import ENROLMENT_TOKEN, EXIT_STATUS, agent
 from keyturn.core.audit_trail import Action
+from keyturn.problems import STATUS
 from keyturn.settings import ENVIRONMENT_ONLY, Settings
 from keyturn.testing import Server, running_server
 from tests.docs.pages import PAGES, ROOT

@@ -21,8 +21,8 @@ DESCRIBED = {
 NAMED = {name: postgres_server.statements(database) for name, database in DESCRIBED.items()}
 BYTES = {"mac", "lookup", "salt", "sealed", "verifier", "old_mac", "new_mac"}
 NUMBERS = re.compile(
-    r"now|at|.*_at|.*_by|.*before.*|after|since|limit|quota|through|seq|generation|cost|count|times|"
-    r"fenced|operator|self_registered|by_agent|max_uses|credit_balance|rotation_period_days"
+    r"now|at|.*_at|.*_by|.*before.*|after|since|until|limit|quota|through|seq|generation|cost|count|"
+    r"times|fenced|operator|self_registered|by_agent|max_uses|credit_balance|rotation_period_days"
 )
 LACKING = re.compile(
     r"(?i)\b(pg_(try_)?advisory_\w+|pg_notify|(un)?listen|notify|temp|temporary|unlogged)\b"

@@ -329,7 +329,7 @@ def test_who_stands_still_within_a_change_loses_the_turn_and_keeps_nothing(
 
 
 @pytest.mark.parametrize(
-    "statement", ["UPDATE keyturn_schema SET version = 9", "DELETE FROM keyturn_schema"]
+    "statement", ["UPDATE keyturn_schema SET version = 99", "DELETE FROM keyturn_schema"]
 )
 def test_a_database_that_is_another_one_by_now_is_not_ready(
     url: str, store: ClosableStore, statement: str

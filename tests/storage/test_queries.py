@@ -17,6 +17,7 @@ from keyturn.core.audit_trail import Entry, Tally
 from keyturn.core.developer import Developer
 from keyturn.core.recovery import Receipt
 from keyturn.core.reuse import Retired
+from keyturn.core.session import Session
 from keyturn.core.token import Token
 from keyturn.storage.queries import load
 from keyturn.storage.sqlite_file import connect, prepare
@@ -41,6 +42,9 @@ RECORDS = {
     "agents_never_used": columns_of(Agent),
     "developer_by_id": columns_of(Developer),
     "developers": columns_of(Developer),
+    "developer_by_email": columns_of(Developer),
+    "session_by_mac": columns_of(Session),
+    "sessions_of_developer": columns_of(Session),
     "token_by_mac": columns_of(Token),
     "token_by_id": columns_of(Token),
     "tokens": columns_of(Token),
@@ -48,6 +52,7 @@ RECORDS = {
     "audit_of_everybody": ["seq", *columns_of(Entry)],
     "audit_of_developer": ["seq", *columns_of(Entry)],
     "audit_of_agent": ["seq", *columns_of(Entry)],
+    "audit_of_action": ["seq", *columns_of(Entry)],
     "receipt_or_newest": columns_of(Receipt),
     "retired_by_key_or_newest": columns_of(Retired),
     "retired_by_secret_or_newest": columns_of(Retired),
@@ -101,7 +106,9 @@ def test_the_columns_of_a_statement_are_the_members_of_its_record(
 
 def test_whatever_takes_all_columns_of_a_table_is_read_by_a_record() -> None:
     statements = {name: text for file in FILES.values() for name, text in load(file).items()}
-    everything = {name for name, text in statements.items() if re.search(r"[ .]\*[ ,\n]", text)}
+    everything = {
+        name for name, text in statements.items() if re.search(r"(?<!\d)[ .]\*[ ,\n]", text)
+    }
     assert len(everything) > 10
     assert everything <= set(RECORDS)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import hold
+from keyturn.actions.find_agent import confirm, hold
 from keyturn.actions.manage_tokens import NewToken, add_token
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
@@ -95,6 +95,24 @@ async def disable_developer(
         return await service.store.write(disable)
 
 
+async def get_developer(service: Service, principal: Principal, developer_id: str) -> Developer:
+    """One developer.
+
+    Raises:
+        OperatorOnly, DeveloperNotFound
+    """
+    require_operator(principal)
+
+    def find(tx: Transaction) -> Developer:
+        confirm(tx, principal)
+        developer = tx.one(Developer, "developer_by_id", id=developer_id)
+        if developer is None:
+            raise DeveloperNotFound
+        return developer
+
+    return await service.store.read(find)
+
+
 async def operator_exists(service: Service) -> bool:
     """Whether anybody can govern this installation over HTTP."""
     return bool(await service.store.read(lambda tx: tx.one(int, "count_active_operators")))
@@ -105,22 +123,32 @@ async def _create(
 ) -> Welcomed:
     actor = principal.actor if principal else COMMAND_LINE
     cleaned = clean_email(email)
-    identifier = service.new_id()
     token = service.new_credential(Kind.DEVELOPER_TOKEN)
 
     def create(tx: Transaction) -> Welcomed:
         if principal:
             hold(tx, principal)
-        added = tx.execute(
-            "add_developer", id=identifier, email=cleaned, operator=operator, now=service.now()
-        )
-        developer = tx.one(Developer, "developer_by_id", id=identifier)
-        if not added or developer is None:
-            raise EmailTaken
-        attempt = Attempt(Action.DEVELOPER_CREATED, actor, developer_id=identifier)
+        developer = add_developer(tx, service, cleaned, operator=operator)
+        attempt = Attempt(Action.DEVELOPER_CREATED, actor, developer_id=developer.id)
         record(tx, service, call, attempt, operator=operator)
-        new = NewToken(Kind.DEVELOPER_TOKEN, FIRST_TOKEN, identifier)
+        new = NewToken(Kind.DEVELOPER_TOKEN, FIRST_TOKEN, developer.id)
         add_token(tx, service, call, Attempt(Action.TOKEN_CREATED, actor), new, token)
         return Welcomed(developer, token)
 
     return await service.store.write(create)
+
+
+def add_developer(tx: Transaction, service: Service, email: str, *, operator: bool) -> Developer:
+    """Keep a new developer alone; whoever calls this has an entry of their own.
+
+    Raises:
+        EmailTaken
+    """
+    identifier = service.new_id()
+    added = tx.execute(
+        "add_developer", id=identifier, email=email, operator=operator, now=service.now()
+    )
+    developer = tx.one(Developer, "developer_by_id", id=identifier)
+    if not added or developer is None:
+        raise EmailTaken
+    return developer

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import hold
+from keyturn.actions.find_agent import confirm, hold
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
@@ -99,15 +99,30 @@ async def delete_token(
 
         def delete(tx: Transaction) -> None:
             hold(tx, principal)
-            token = tx.one(Token, "token_by_id", id=token_id)
-            if token is None or token.kind != kind or not principal.may_see(token.developer_id):
-                raise TokenNotFound
+            token = _seen_token(tx, principal, kind, token_id)
             tx.execute("delete_token", id=token.id)
             tx.fence(end_record("token", token.id))
             attempt.developer_id = token.developer_id
             record(tx, service, call, attempt, tokenId=token.id, kind=kind.name.lower())
 
         await service.store.write(delete)
+
+
+async def get_token(service: Service, principal: Principal, kind: Kind, token_id: str) -> Token:
+    """One token. Raises `TokenNotFound`."""
+
+    def find(tx: Transaction) -> Token:
+        confirm(tx, principal)
+        return _seen_token(tx, principal, kind, token_id)
+
+    return await service.store.read(find)
+
+
+def _seen_token(tx: Transaction, principal: Principal, kind: Kind, token_id: str) -> Token:
+    token = tx.one(Token, "token_by_id", id=token_id)
+    if token is None or token.kind != kind or not principal.may_see(token.developer_id):
+        raise TokenNotFound
+    return token
 
 
 def add_token(
@@ -119,6 +134,14 @@ def add_token(
     credential: Credential,
 ) -> Token:
     """Keep the token and its entry in the trail."""
+    token = keep_token(tx, service, new, credential)
+    attempt.developer_id = new.developer_id
+    record(tx, service, call, attempt, tokenId=token.id, kind=new.kind.name.lower())
+    return token
+
+
+def keep_token(tx: Transaction, service: Service, new: NewToken, credential: Credential) -> Token:
+    """Keep the token alone; whoever calls this has an entry of their own."""
     mac = service.keyring.mac(credential)
     identifier = service.new_id()
     tx.execute(
@@ -134,8 +157,6 @@ def add_token(
         expires_at=new.expires_at,
         max_uses=new.max_uses,
     )
-    attempt.developer_id = new.developer_id
-    record(tx, service, call, attempt, tokenId=identifier, kind=new.kind.name.lower())
     token = tx.one(Token, "token_by_id", id=identifier)
     if token is None:
         raise LookupError("a token that was just added")

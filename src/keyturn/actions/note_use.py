@@ -8,6 +8,7 @@ from keyturn.actions.service import Call, Service
 from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential
 from keyturn.core.errors import Unavailable
+from keyturn.core.session import Session
 from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
 
@@ -23,7 +24,7 @@ def note_key_use(service: Service, call: Call, agent: Agent, key: Credential) ->
         waiting[place] = _moved(service, use, key, agent.key_server_key)
 
 
-def note_token_use(service: Service, token: Token, credential: Credential) -> None:
+def note_token_use(service: Service, token: Token | Session, credential: Credential) -> None:
     """Remember that this token was accepted now."""
     place: Key = ("token", token.id)
     now = service.now()

@@ -92,6 +92,9 @@ async def _read(
     if chosen.agent_id is not None:
         query = "audit_of_agent"
         values |= {"agent_id": chosen.agent_id, "developer_id": principal.scope}
+    elif chosen.action is not None:
+        query = "audit_of_action"
+        values["developer_id"] = principal.scope
     elif principal.scope is not None:
         query = "audit_of_developer"
         values["developer_id"] = principal.scope

@@ -76,7 +76,7 @@ async def revoke_for_developer(
 
 
 async def reinstate_agent(
-    service: Service, call: Call, principal: Principal, agent_id: str
+    service: Service, call: Call, principal: Principal, agent_id: str, reason: str = ""
 ) -> Issued:
     """A developer gives a revoked agent a new pair; what it had stays dead.
 
@@ -94,7 +94,8 @@ async def reinstate_agent(
             pair = made.fitting(agent)
             if not swap(tx, service, agent, pair):
                 raise AgentNotFound
-            record(tx, service, call, attempt, generation=agent.generation + 1)
+            why = {"reason": reason} if reason else {}
+            record(tx, service, call, attempt, generation=agent.generation + 1, **why)
             return Issued(agent.id, agent.name, pair)
 
         return await service.store.write(reinstate, alone=[agent_id])

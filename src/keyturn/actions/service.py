@@ -16,6 +16,8 @@ from keyturn.core.rate_limit import Limit, Verdict
 from keyturn.core.reuse import Retired
 from keyturn.storage.store import Store
 
+CALL = "keyturn.call"
+"""Where the scope of a request has its `Call`."""
 Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970 UTC."""
 

@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from keyturn.api.context import API_KEY, BASIC_SERVICE_TOKEN, EVERYWHERE, SERVICE_TOKEN
-from keyturn.api.problems import documented
 from keyturn.api.requests import VerificationBatchRequest, VerificationRequest
 from keyturn.api.self_service import IdempotencyKey
 from keyturn.api.verdicts import ActiveToken, BadKey, GoodKey, InactiveToken, Verdicts
@@ -20,6 +19,7 @@ from keyturn.core.errors import (
     InvalidToken,
     Unavailable,
 )
+from keyturn.problems import documented
 from keyturn.wire import FORWARD_AUTH, INTROSPECT, VERIFY, VERIFY_BATCH
 
 router = APIRouter(tags=["Services that check keys"])

@@ -23,7 +23,6 @@ from keyturn.api.begin import begin
 from keyturn.api.callers import Callers
 from keyturn.api.first_refusals import check_query, json_object, refuse_repeated
 from keyturn.api.messages import Reply, Request
-from keyturn.api.problems import Internal, MethodNotAllowed, problem
 from keyturn.api.requests import VerificationBatchRequest, VerificationRequest
 from keyturn.api.verdicts import INACTIVE, ActiveToken, Verdicts, verdict
 from keyturn.core.errors import (
@@ -38,6 +37,7 @@ from keyturn.core.errors import (
 from keyturn.core.rotation import idempotency_key
 from keyturn.core.token import Token
 from keyturn.logs import failure
+from keyturn.problems import Internal, MethodNotAllowed, problem
 from keyturn.wire import FORWARD_AUTH, INTROSPECT, VERIFY, VERIFY_BATCH
 
 MAX_FIELDS = 100

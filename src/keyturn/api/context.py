@@ -7,10 +7,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request
 
 from keyturn.actions.authenticate import authenticate_agent, authenticate_developer
-from keyturn.actions.service import Call, Principal, Service
+from keyturn.actions.service import CALL, Call, Principal, Service
 from keyturn.api.first_refusals import NO_OBJECT
-from keyturn.api.frame import CALL
-from keyturn.api.problems import BodyTooLarge, Internal, RequestTimeout, documented
 from keyturn.core.agent import Agent
 from keyturn.core.errors import (
     AgentRevoked,
@@ -20,6 +18,7 @@ from keyturn.core.errors import (
     KeyturnError,
     Unavailable,
 )
+from keyturn.problems import BodyTooLarge, Internal, RequestTimeout, documented
 
 EVERYWHERE = (InvalidRequest, RequestTimeout, BodyTooLarge, Internal, Unavailable)
 """What every route may answer."""

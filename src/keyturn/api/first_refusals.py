@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.types import Receive
 
-from keyturn.api.json_body import DuplicateMember, MalformedJson, read_json
-from keyturn.api.problems import BodyTooLarge, RequestTimeout
 from keyturn.core.credential import contains_credential
 from keyturn.core.errors import InvalidRequest
+from keyturn.json_body import DuplicateMember, MalformedJson, read_json
+from keyturn.problems import BodyTooLarge, RequestTimeout
 
 MAX_BODY = 8192
 BODY_SECONDS = 10.0

@@ -6,14 +6,14 @@ After: the headers that every answer has, one log line, the metrics. A plain ASG
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keyturn import metrics
-from keyturn.actions.service import Call
+from keyturn.actions.service import CALL, Call
 from keyturn.api.callers import Callers
 from keyturn.api.first_refusals import (
     NO_OBJECT,
@@ -25,16 +25,16 @@ from keyturn.api.first_refusals import (
 )
 from keyturn.api.hot_path import route_path
 from keyturn.api.messages import AUTHORIZATION, Reply, Request
-from keyturn.api.problems import (
+from keyturn.core.errors import KeyturnError, Unavailable
+from keyturn.core.rotation import bearer_token
+from keyturn.logs import failure
+from keyturn.problems import (
     Internal,
     MethodNotAllowed,
     NotFound,
     Problem,
     problem,
 )
-from keyturn.core.errors import KeyturnError, Unavailable
-from keyturn.core.rotation import bearer_token
-from keyturn.logs import failure
 
 Direct = Callable[[Call, Request, dict[str, Any] | None], Awaitable[Reply]]
 """Answers a call; the last is the body's members, where that is a JSON object."""
@@ -43,20 +43,36 @@ MAX_RETRY_SECONDS = {"rotation": 900}
 """By the limit's name. Any other's Retry-After says when an attempt is left."""
 UNKNOWN = "unknown"
 """The route of a path that there is not."""
-CALL = "keyturn.call"
-"""Where the scope has the request's `Call`."""
 
 _log = structlog.get_logger()
 
 
-class Frame:
-    """Wraps the application; `routes` are asked which paths and methods there are."""
+class Pages(Protocol):
+    """The application of what is for people."""
 
-    def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute], callers: Callers) -> None:
+    @property
+    def routes(self) -> Sequence[BaseRoute]: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def has(self, path: str) -> bool:
+        """Whether a path is one of its own."""
+
+    def error(self, scope: Scope, refused: Problem) -> Problem:
+        """An error as people see it."""
+
+
+class Frame:
+    """Wraps the applications; `routes` are asked which paths and methods there are."""
+
+    def __init__(
+        self, app: ASGIApp, *, routes: Sequence[BaseRoute], pages: Pages, callers: Callers
+    ) -> None:
         self._app = app
-        self._routes = routes
+        self._pages = pages
+        self._routes = [*routes, *pages.routes]
         self._by_path: dict[str, list[BaseRoute]] = {}
-        for route in routes:
+        for route in self._routes:
             self._by_path.setdefault(getattr(route, "path", ""), []).append(route)
         self._plain = {
             (method, path)
@@ -76,7 +92,7 @@ class Frame:
         started = time.perf_counter()
         request = _request(scope)
         call = self._callers.call(request.client, request.headers, request.named)
-        exchange = Exchange(scope, call, send)
+        exchange = Exchange(scope, call, send, self._pages)
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
                 await self._answer(exchange, request, scope, receive)
@@ -94,7 +110,7 @@ class Frame:
         try:
             exchange.route = self._find_route(scope)
             body = await read_body(request.headers, receive)
-            members = json_object(body) if body else None
+            members = json_object(body) if body and not exchange.for_people else None
             if request.repeats:
                 refuse_repeated(request.headers)
             check_query(request.query)
@@ -107,6 +123,9 @@ class Frame:
             allow = {"allow": self._allow(scope)} if type(error) is MethodNotAllowed else {}
             sent = request.header(AUTHORIZATION)
             await exchange.send_problem(refusal(error, exchange.call, sent, headers=allow))
+            return
+        if exchange.for_people:
+            await self._pages(scope, _replay(body, receive), exchange.send)
             return
         if body and members is None:
             # Each route says itself when it refuses that.
@@ -155,14 +174,17 @@ def refusal(
 class Exchange:
     """One request and the answer on its way out."""
 
-    def __init__(self, scope: Scope, call: Call, send: Send) -> None:
+    def __init__(self, scope: Scope, call: Call, send: Send, pages: Pages) -> None:
         self.call = call
+        self.for_people = pages.has(route_path(scope))
         self.request_id = call.request_id or ""
         self.method: str = scope["method"]
         self.route = UNKNOWN
         self.status = 0
         self._private = route_path(scope).startswith("/v1")
         self._send = send
+        self._scope = scope
+        self._pages = pages
         scope[CALL] = call
 
     async def send(self, message: Message) -> None:
@@ -176,6 +198,8 @@ class Exchange:
         """Answer with an error, unless the answer has begun already."""
         if self.status:
             return
+        if self.for_people:
+            answer = self._pages.error(self._scope, answer)
         await self.send_reply(Reply.refusal(answer))
 
     async def send_reply(self, reply: Reply) -> None:

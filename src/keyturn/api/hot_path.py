@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keyturn.api.checks import Checks, Route
 from keyturn.api.first_refusals import Disconnected, read_body
 from keyturn.api.messages import Reply, Request
-from keyturn.api.problems import BodyTooLarge, RequestTimeout
+from keyturn.problems import BodyTooLarge, RequestTimeout
 
 
 def route_path(scope: Scope) -> str:

@@ -8,8 +8,8 @@ from typing import NamedTuple, Self
 from urllib.parse import unquote_plus
 
 from keyturn.api.first_refusals import Headers
-from keyturn.api.problems import Problem
 from keyturn.core.rotation import bearer_token
+from keyturn.problems import Problem
 
 AUTHORIZATION = b"authorization"
 

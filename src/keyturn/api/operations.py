@@ -8,10 +8,9 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from keyturn import metrics
 from keyturn.actions.keep_house import check_ready
-from keyturn.actions.manage_developers import operator_exists
 from keyturn.api.answers import Health
 from keyturn.api.context import METRICS_TOKEN, On, public
-from keyturn.api.reference import PAGE_HEADERS, page
+from keyturn.api.reference import PAGE_HEADERS
 from keyturn.core.errors import InvalidToken
 from keyturn.core.rotation import bearer_token
 
@@ -50,16 +49,6 @@ async def show_metrics(on: On, request: Request) -> Response:
     if not local and not known:
         raise InvalidToken
     return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
-
-
-@router.get("/setup", summary="How to make an operator", response_class=HTMLResponse, **public())
-async def setup(on: On, request: Request) -> HTMLResponse:
-    """The command line's way, for people."""
-    values = {
-        "operator_exists": await operator_exists(on.service),
-        "public_url": request.app.state.settings.public_url,
-    }
-    return HTMLResponse(page("setup.html", title="Set up", **values), headers=PAGE_HEADERS)
 
 
 @router.get("/docs", summary="This API, for people", response_class=HTMLResponse, **public())

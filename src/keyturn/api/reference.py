@@ -12,8 +12,8 @@ from starlette.routing import BaseRoute
 
 from keyturn import __version__
 from keyturn.api.context import SECURITY_SCHEMES
-from keyturn.api.problems import PROBLEM_SCHEMA
 from keyturn.api.self_service import REFERENCED_MODELS
+from keyturn.problems import PROBLEM_SCHEMA
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "

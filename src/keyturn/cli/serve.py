@@ -24,8 +24,7 @@ from uvicorn.supervisors import Multiprocess
 
 from keyturn import __version__, metrics
 from keyturn.actions.guard_server_keys import UnknownServerKey, abandon_server_key, dependents_of
-from keyturn.actions.manage_developers import operator_exists
-from keyturn.actions.service import Service
+from keyturn.actions.set_up import setup_code
 from keyturn.asgi import create_app
 from keyturn.check_protocol import CheckProtocol
 from keyturn.cli.local import run_locally
@@ -39,6 +38,7 @@ from keyturn.installation import (
 )
 from keyturn.logs import configure_logs
 from keyturn.settings import Settings
+from keyturn.storage.durable import write_private
 from keyturn.unreliable import InvalidShares, Shares, UnreliableAnswers, UnreliableProtocol
 
 GRACE_SECONDS = 30
@@ -71,12 +71,13 @@ def serve(settings: Settings, abandon_key: str | None, unreliable: str | None) -
     shares = None if unreliable is None else _shares(settings, unreliable)
     if abandon_key is not None:
         _abandon(settings, abandon_key)
-    no_operator = run_locally(settings, _has_no_operator)
+    code = run_locally(settings, setup_code)
     listener = _listen(settings)
     port = listener.getsockname()[1]
     if "public_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"public_url": f"http://localhost:{port}"})
-    _greet(settings, shares, no_operator=no_operator)
+    _greet(settings, shares)
+    _tell_setup_code(settings, code)
     config = _config(settings)
     if shares:
         config.app = functools.partial(unreliable_application, settings, shares)
@@ -183,10 +184,6 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _has_no_operator(service: Service) -> bool:
-    return not await operator_exists(service)
-
-
 def _abandon(settings: Settings, key_id: str) -> None:
     try:
         configured = {key.id for key in configured_server_keys(settings)}
@@ -204,12 +201,26 @@ def _abandon(settings: Settings, key_id: str) -> None:
         raise click.ClickException(str(error)) from None
 
 
-def _greet(settings: Settings, shares: Shares | None, *, no_operator: bool) -> None:
+def _tell_setup_code(settings: Settings, code: str | None) -> None:
+    """Say the code on a terminal; elsewhere output is often kept, so it goes into a file."""
+    file = settings.data_dir / "setup-code"
+    if code is None or sys.stdout.isatty():
+        file.unlink(missing_ok=True)
+    if code is None:
+        return
+    click.echo(f"  No operator yet  {settings.public_url}/setup")
+    if sys.stdout.isatty():
+        click.echo(f"  Setup code       {code} (for an hour)")
+    else:
+        write_private(file, code + "\n")
+        click.echo(f"  Setup code       in {file} (for an hour)")
+
+
+def _greet(settings: Settings, shares: Shares | None) -> None:
     url = settings.public_url
     click.echo(f"Keyturn {__version__} serves {url}")
+    click.echo(f"  Dashboard        {url}/dashboard")
     click.echo(f"  API reference    {url}/docs")
-    if no_operator:
-        click.echo(f"  No operator yet  {url}/setup")
     if shares:
         click.echo(
             f"Warning: committed answers are broken on purpose ({shares} percent), for tests only.",

@@ -30,7 +30,7 @@ PREFIX = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 MAX_PREFIX = 32
 
 # Anchored on the kind, so that the search is linear in hostile input.
-_SHAPE = re.compile(r"_(?:ak|rs|dt|sv|en)_[0-9A-Za-z]{43,}", re.ASCII)
+_SHAPE = re.compile(r"_(?:ak|rs|dt|sv|en|ss|iv)_[0-9A-Za-z]{43,}", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -41,6 +41,8 @@ class Kind(StrEnum):
     DEVELOPER_TOKEN = "dt"
     SERVICE_TOKEN = "sv"
     ENROLMENT_TOKEN = "en"
+    SESSION = "ss"
+    INVITATION = "iv"
 
 
 class Credential:

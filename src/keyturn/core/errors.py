@@ -101,6 +101,35 @@ class AgentQuarantined(KeyturnError):
     detail = "Agent quarantined: its developer must rotate its key"
 
 
+class WrongPassword(KeyturnError):
+    """Also where there is no such developer, or one without a password: that is not told."""
+
+    code = "wrong_password"
+    detail = "Wrong email or password"
+
+
+class WrongCode(KeyturnError):
+    """Also where it was right once: used, run out, or replaced by a newer one."""
+
+    code = "wrong_code"
+    detail = "This code is wrong, used, or has run out"
+
+
+class SetUpAlready(KeyturnError):
+    code = "set_up_already"
+    detail = "This installation has an operator already"
+
+
+class SessionEnded(KeyturnError):
+    code = "session_ended"
+    detail = "Your session has ended: sign in again"
+
+
+class TooManySignIns(KeyturnError):
+    code = "too_many_sign_ins"
+    detail = "Too many wrong passwords or codes: try again in a quarter of an hour"
+
+
 class OperatorOnly(KeyturnError):
     code = "operator_only"
     detail = "Only an operator can do this"

@@ -12,7 +12,8 @@ from keyturn.storage.sqlite_file import Database
 from keyturn.storage.store import UnusableDatabase
 
 CREDENTIALS = (
-    "server_keys", "developers", "agents", "tokens", "audit", "retired", "receipts", "charges",
+    "server_keys", "developers", "agents", "tokens", "sessions", "audit", "retired", "receipts",
+    "charges",
 )  # fmt: skip
 LIMITS = ("attempts", "refusals", "tallies", "outbox")
 """Each after those that it refers to. Not `installation`, which is not the same on both sides."""

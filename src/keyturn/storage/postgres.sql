@@ -90,3 +90,14 @@ DELETE FROM refusals WHERE seq IN (
 DELETE FROM attempts WHERE seq IN (
     SELECT seq FROM attempts WHERE expires_at <= :now LIMIT :limit
 )
+
+-- name: refusals_by_reason
+SELECT reason, CAST(sum(times) AS BIGINT) FROM (
+    SELECT coalesce(CAST(details AS JSON) ->> 'reason', action) AS reason,
+        CAST(coalesce(CAST(details AS JSON) ->> 'count', '1') AS BIGINT) AS times
+    FROM audit
+    WHERE outcome = 'refused' AND at >= :since
+        AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    ORDER BY at DESC LIMIT :limit
+) AS refused
+GROUP BY reason ORDER BY sum(times) DESC, reason

@@ -262,6 +262,12 @@ ON CONFLICT (email) DO NOTHING
 -- name: developer_by_id
 SELECT * FROM developers WHERE id = :id
 
+-- name: developer_by_email
+SELECT * FROM developers WHERE email = :email
+
+-- name: set_password
+UPDATE developers SET password = :password WHERE id = :id AND status = 'active'
+
 -- name: developers
 SELECT * FROM developers
 WHERE seq < :before ORDER BY seq DESC LIMIT :limit
@@ -309,6 +315,42 @@ SELECT 1
 SELECT count(*) FROM tokens JOIN developers ON developers.id = tokens.developer_id
 WHERE tokens.id = :id AND developers.status = 'active'
 
+-- name: tokens_of_kind
+SELECT id FROM tokens WHERE developer_id = :developer_id AND kind = :kind
+
+-- name: expired_tokens
+SELECT id FROM tokens WHERE kind IN ('ss', 'iv') AND expires_at <= :now LIMIT :limit
+
+-- name: add_session
+INSERT INTO sessions (token_id, address, user_agent, authenticated_at)
+VALUES (:id, :address, :user_agent, :now)
+
+-- name: session_by_mac
+SELECT tokens.id, tokens.developer_id, developers.email, developers.operator, developers.status,
+    tokens.server_key, tokens.created_at, tokens.last_used_at, tokens.expires_at,
+    sessions.address, sessions.user_agent, sessions.authenticated_at
+FROM tokens JOIN sessions ON sessions.token_id = tokens.id
+JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.mac = :mac
+
+-- name: sessions_of_developer
+SELECT tokens.id, tokens.developer_id, developers.email, developers.operator, developers.status,
+    tokens.server_key, tokens.created_at, tokens.last_used_at, tokens.expires_at,
+    sessions.address, sessions.user_agent, sessions.authenticated_at
+FROM tokens JOIN sessions ON sessions.token_id = tokens.id
+JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.developer_id = :developer_id AND tokens.kind = 'ss'
+ORDER BY tokens.seq DESC
+
+-- name: note_authenticated
+UPDATE sessions SET authenticated_at = :now WHERE token_id = :id
+
+-- name: setup
+SELECT setup_nonce, setup_expires_at FROM installation
+
+-- name: put_setup
+UPDATE installation SET setup_nonce = :nonce, setup_expires_at = :expires_at
+
 -- name: delete_token
 DELETE FROM tokens WHERE id = :id
 
@@ -324,13 +366,17 @@ INSERT INTO audit (
 -- name: audit_of_everybody
 SELECT * FROM audit
 WHERE at >= :since AND (at, seq) < (:before_at, :before_seq)
-    AND (CAST(:action AS TEXT) IS NULL OR action = :action)
 ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: audit_of_developer
 SELECT * FROM audit
 WHERE developer_id = :developer_id AND at >= :since AND (at, seq) < (:before_at, :before_seq)
-    AND (CAST(:action AS TEXT) IS NULL OR action = :action)
+ORDER BY at DESC, seq DESC LIMIT :limit
+
+-- name: audit_of_action
+SELECT * FROM audit
+WHERE action = :action AND at >= :since AND (at, seq) < (:before_at, :before_seq)
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
 ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: audit_of_agent
@@ -339,6 +385,32 @@ WHERE agent_id = :agent_id AND at >= :since AND (at, seq) < (:before_at, :before
     AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
     AND (CAST(:action AS TEXT) IS NULL OR action = :action)
 ORDER BY at DESC, seq DESC LIMIT :limit
+
+-- name: rotations_between
+SELECT count(*), coalesce(sum(CASE WHEN actor_kind = 'agent' THEN 1 ELSE 0 END), 0) FROM audit
+WHERE action = 'credential.rotated' AND at >= :since AND at < :until
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+
+-- name: refusals_by_reason
+SELECT reason, sum(times) FROM (
+    SELECT coalesce(details ->> 'reason', action) AS reason,
+        coalesce(details ->> 'count', 1) AS times
+    FROM audit
+    WHERE outcome = 'refused' AND at >= :since
+        AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    ORDER BY at DESC LIMIT :limit
+) AS refused
+GROUP BY reason ORDER BY sum(times) DESC, reason
+
+-- name: agents_by_state
+SELECT CASE
+        WHEN status <> 'active' THEN status
+        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
+        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
+        ELSE 'fresh'
+    END AS state, count(*) FROM agents
+WHERE CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id
+GROUP BY 1
 
 -- name: forget_audit_before
 DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < :before LIMIT :limit)

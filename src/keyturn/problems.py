@@ -40,6 +40,23 @@ class Internal(KeyturnError):
     detail = "Internal error"
 
 
+class Forged(KeyturnError):
+    """A change that no page of this session has asked for."""
+
+    code = "forged"
+    detail = (
+        "This form does not come from a page of your session, so nothing was changed. "
+        "Load the page again and repeat it."
+    )
+
+
+class PasswordNeeded(KeyturnError):
+    """The password was given too long ago for what is asked."""
+
+    code = "password_needed"
+    detail = "Type your password to go on"
+
+
 STATUS: dict[type[KeyturnError], int] = {
     errors.InvalidRequest: 400,
     errors.RotationSecretRequired: 400,
@@ -74,6 +91,23 @@ STATUS: dict[type[KeyturnError], int] = {
     errors.Unavailable: 503,
 }
 
+FOR_PEOPLE: dict[type[KeyturnError], int] = {
+    errors.SessionEnded: 401,
+    errors.WrongCode: 403,
+    errors.WrongPassword: 403,
+    Forged: 403,
+    PasswordNeeded: 403,
+    errors.SetUpAlready: 409,
+    errors.TooManySignIns: 429,
+}
+"""What only pages refuse, and no program is told."""
+
+
+def status_of(error: KeyturnError) -> int:
+    """The HTTP status that says it."""
+    kind = type(error)
+    return STATUS[kind] if kind in STATUS else FOR_PEOPLE[kind]
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -95,7 +129,7 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Problem:
     """The answer for an error; `token_sent` is whether the caller tried to authenticate."""
-    status = STATUS[type(error)]
+    status = status_of(error)
     if isinstance(error, errors.InvalidEnrolmentToken):
         token_sent = error.sent
     content = {

@@ -1,0 +1,169 @@
+"""Signing in: an email and a password for a new session."""
+
+import hmac
+import secrets
+import unicodedata
+from dataclasses import dataclass, field
+
+from keyturn.actions.find_agent import kept_now
+from keyturn.actions.manage_tokens import NewToken, keep_token
+from keyturn.actions.note_use import note_token_use
+from keyturn.actions.passwords import hashed, is_right, needs_rehash
+from keyturn.actions.record_audit import MAX_USER_AGENT, Attempt, record, refusals_recorded
+from keyturn.actions.service import Call, Service
+from keyturn.actions.take_attempt import take_attempt
+from keyturn.core.audit_trail import Action, Actor
+from keyturn.core.credential import Credential, Kind, redact
+from keyturn.core.developer import Developer
+from keyturn.core.errors import SessionEnded, TooManySignIns, WrongPassword
+from keyturn.core.rate_limit import Limit
+from keyturn.core.recovery import length_prefixed
+from keyturn.core.session import MAX_AGE, Session
+from keyturn.storage.store import Transaction
+
+ADDRESS_LIMIT = Limit("sign-in", 10, 900)
+"""Of an address, or of a browser that has signed in as this developer before."""
+ACCOUNT_LIMIT = Limit("sign-in-account", 30, 3600)
+"""Of one email over all addresses that aren't known."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session that begins, the credential that is it, and the mark of the browser."""
+
+    session: Session
+    credential: Credential
+    device: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """Which attempts count: they are given back by whoever turns out to be right."""
+
+    buckets: tuple[tuple[Limit, str], ...]
+
+    async def take(self, service: Service) -> None:
+        """Raises `TooManySignIns`."""
+        for limit, bucket in self.buckets:
+            if not (await take_attempt(service, limit, bucket)).allowed:
+                raise TooManySignIns
+
+    async def give_back(self, service: Service) -> None:
+        keys = [f"{limit.name} {bucket}" for limit, bucket in self.buckets]
+
+        def forget(tx: Transaction) -> None:
+            for key in keys:
+                tx.execute("forget_newest_attempt", bucket=key, now=service.now())
+
+        await service.limits.write(forget, alone=keys)
+
+
+async def sign_in(
+    service: Service, call: Call, email: str, password: str, device: str | None
+) -> NewSession:
+    """A new session for whoever knows the password.
+
+    A wrong one counts against the address and the account; in a browser that has signed in as
+    this developer before, against that browser alone, so that nobody else can lock it out
+    (OWASP's device cookies).
+
+    Raises:
+        WrongPassword: or no such developer, or a disabled one, or one who has no password.
+        TooManySignIns
+        Unavailable
+    """
+    email = email.strip().lower()
+    async with refusals_recorded(service, call, Action.DEVELOPER_SIGNED_IN) as attempt:
+        developer = await service.store.read(
+            lambda tx: tx.one(Developer, "developer_by_email", email=email)
+        )
+        known = developer is not None and _is_known(service, developer.id, device)
+        tries = device_tries(device or "") if known else address_tries(call, email)
+        await tries.take(service)
+        password = unicodedata.normalize("NFC", password)
+        kept = developer.password if developer else None
+        right = await is_right(password, kept)
+        if not right or developer is None or kept is None or developer.status != "active":
+            raise WrongPassword
+        await tries.give_back(service)
+        again = await hashed(password) if needs_rehash(kept) else None
+        attempt.actor = Actor("developer", developer.id)
+
+        def begin(tx: Transaction) -> NewSession:
+            if again is not None:
+                tx.execute("set_password", id=developer.id, password=again)
+            return begin_session(tx, service, call, developer.id, Action.DEVELOPER_SIGNED_IN)
+
+        try:
+            return await service.store.write(begin)
+        except SessionEnded:
+            raise WrongPassword from None
+
+
+def address_tries(call: Call, account: str | None = None) -> Tries:
+    """Of somebody whom nothing is known of; `account` is what they want to get into."""
+    address = ADDRESS_LIMIT, call.address.bucket
+    return Tries((address, (ACCOUNT_LIMIT, account[:254])) if account else (address,))
+
+
+def device_tries(device: str) -> Tries:
+    """Of a browser that is known."""
+    return Tries(((ADDRESS_LIMIT, f"device {device.partition('.')[0]}"),))
+
+
+def begin_session(
+    tx: Transaction, service: Service, call: Call, developer_id: str, action: Action
+) -> NewSession:
+    """Keep a new session of this developer, and its entry in the trail.
+
+    Raises:
+        SessionEnded: the developer was disabled meanwhile.
+    """
+    credential = service.new_credential(Kind.SESSION)
+    now = service.now()
+    new = NewToken(Kind.SESSION, "session", developer_id, expires_at=now + MAX_AGE)
+    token = keep_token(tx, service, new, credential)
+    if token.developer_status != "active":
+        raise SessionEnded
+    agent = redact(call.user_agent)[:MAX_USER_AGENT] if call.user_agent else None
+    tx.execute("add_session", id=token.id, address=call.address.text, user_agent=agent, now=now)
+    attempt = Attempt(action, Actor("developer", developer_id), developer_id=developer_id)
+    record(tx, service, call, attempt, sessionId=token.id)
+    session = tx.one(Session, "session_by_mac", mac=token.mac)
+    if session is None:
+        raise LookupError("a session that was just kept")
+    return NewSession(session, credential, _mark(service, developer_id))
+
+
+async def authenticate_session(service: Service, text: str | None) -> Session:
+    """The session that this credential is.
+
+    Raises:
+        SessionEnded: none, unknown, ended, too old, unused for too long, or of a developer who
+            is disabled.
+        Unavailable: the store can't answer.
+    """
+    credential = service.parse(text, Kind.SESSION)
+    if credential is None:
+        raise SessionEnded
+    session = await kept_now(service, Session, "session_by_mac", credential)
+    if session is None or not session.is_live(service.now()):
+        raise SessionEnded
+    note_token_use(service, session, credential)
+    return session
+
+
+def _mark(service: Service, developer_id: str) -> str:
+    name = secrets.token_hex(16)
+    digest = service.keyring.mac(_device_message(name, developer_id)).digest
+    return f"{name}.{digest.hex()}"
+
+
+def _is_known(service: Service, developer_id: str, device: str | None) -> bool:
+    name, _, digest = (device or "").partition(".")
+    candidates = service.keyring.candidates(_device_message(name, developer_id))
+    return any(hmac.compare_digest(mac.digest.hex(), digest) for mac in candidates)
+
+
+def _device_message(name: str, developer_id: str) -> bytes:
+    return length_prefixed([b"device", name.encode(), developer_id.encode()])

@@ -1,0 +1,1 @@
+"""The pages on which developers see and govern their agents."""

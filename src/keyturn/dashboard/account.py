@@ -1,0 +1,68 @@
+"""A developer's own account: the password, and where they are signed in."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from keyturn.actions.sessions import (
+    change_password,
+    end_other_sessions,
+    end_session,
+    list_sessions,
+)
+from keyturn.core.developer import MIN_PASSWORD
+from keyturn.core.errors import KeyturnError
+from keyturn.dashboard.rendering import page, see
+from keyturn.dashboard.sign_in import keep_session
+from keyturn.dashboard.visits import SignedIn, Visit
+from keyturn.problems import status_of
+
+router = APIRouter(prefix="/dashboard/account")
+
+DONE = {
+    "password": "Your password has changed. Every other session of yours has ended.",
+    "ended": "That session has ended.",
+    "others": "Every other session of yours has ended.",
+}
+
+
+@router.get("")
+async def show(on: SignedIn, done: str = "") -> Response:
+    return await _account_page(on, done=DONE.get(done, ""))
+
+
+@router.post("/password")
+async def save_password(on: SignedIn) -> Response:
+    current, new = on.form.text("current"), on.form.text("new")
+    try:
+        made = await change_password(on.service, on.call, on.session, current, new)
+    except KeyturnError as error:
+        return await _account_page(on, error=error)
+    response = see(on, "/dashboard/account?done=password")
+    keep_session(on, response, made)
+    return response
+
+
+@router.post("/sessions/end-others")
+async def end_others(on: SignedIn) -> Response:
+    await end_other_sessions(on.service, on.call, on.principal)
+    return see(on, "/dashboard/account?done=others")
+
+
+@router.post("/sessions/{session_id}/end")
+async def end_one(on: SignedIn, session_id: str) -> Response:
+    await end_session(on.service, on.call, on.principal, session_id)
+    return see(on, "/dashboard/account?done=ended")
+
+
+async def _account_page(
+    on: Visit, *, done: str = "", error: KeyturnError | None = None
+) -> Response:
+    return page(
+        on,
+        "account.html",
+        status=status_of(error) if error else 200,
+        sessions=await list_sessions(on.service, on.principal),
+        done=done,
+        error=error.detail if error else "",
+        min_password=MIN_PASSWORD,
+    )

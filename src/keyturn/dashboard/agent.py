@@ -1,0 +1,107 @@
+"""One agent: its facts, its generations as a picture, its entries, and its settings."""
+
+import json
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from keyturn.actions.manage_agents import AgentChanges, change_credits, get_agent, update_agent
+from keyturn.actions.read_audit import AuditFilter, list_audit
+from keyturn.core.agent import MAX_CHANGE, MAX_ROTATION_PERIOD_DAYS, OnReuse, clean_text
+from keyturn.core.errors import InvalidRequest, KeyturnError
+from keyturn.dashboard.agent_timeline import timeline
+from keyturn.dashboard.rendering import page, see
+from keyturn.dashboard.visits import Form, SignedIn, Visit, whole_number
+from keyturn.json_body import DuplicateMember, MalformedJson, read_json
+from keyturn.problems import status_of
+
+router = APIRouter(prefix="/dashboard/agents/{agent_id}")
+
+ENTRIES = 100
+"""Of which the timeline is made; the last ten are shown as they are."""
+DONE = {
+    "saved": "Saved.",
+    "credits": "The credits have changed.",
+    "revoked": "Revoked: its credentials are refused everywhere from now on.",
+    "secret-removed": "The rotation secret is removed: only a developer can rotate this agent.",
+}
+_ON_REUSE: dict[str, OnReuse] = {
+    "alert": "alert",
+    "quarantine": "quarantine",
+    "revoke": "revoke",
+}
+
+
+@router.get("")
+async def show(on: SignedIn, agent_id: str, done: str = "") -> Response:
+    return await _agent_page(on, agent_id, done=DONE.get(done, ""))
+
+
+@router.post("/settings")
+async def save_settings(on: SignedIn, agent_id: str) -> Response:
+    try:
+        changes = _changes(on.form)
+        await update_agent(on.service, on.call, on.principal, agent_id, changes)
+    except InvalidRequest as error:
+        return await _agent_page(on, agent_id, error=error)
+    return see(on, f"/dashboard/agents/{agent_id}?done=saved")
+
+
+@router.post("/credits")
+async def save_credits(on: SignedIn, agent_id: str) -> Response:
+    try:
+        amount = whole_number(on.form.text("amount"), "amount", -MAX_CHANGE, MAX_CHANGE)
+        reason = clean_text(on.form.text("reason"), "reason")
+        await change_credits(on.service, on.call, on.principal, agent_id, amount, reason)
+    except KeyturnError as error:
+        return await _agent_page(on, agent_id, error=error)
+    return see(on, f"/dashboard/agents/{agent_id}?done=credits")
+
+
+async def _agent_page(
+    on: Visit, agent_id: str, *, done: str = "", error: KeyturnError | None = None
+) -> Response:
+    agent = await get_agent(on.service, on.principal, agent_id)
+    trail = AuditFilter(agent_id=agent_id)
+    found = await list_audit(on.service, on.principal, trail, cursor=None, limit=ENTRIES)
+    entries = [numbered.entry for numbered in found.items]
+    typed = {name: on.form.text(name) for name in on.form}
+    return page(
+        on,
+        "agent.html",
+        status=status_of(error) if error else 200,
+        agent=agent,
+        entries=entries,
+        timeline=timeline(entries),
+        more=bool(found.next_cursor),
+        metadata=json.loads(agent.metadata),
+        masked_key=f"{on.service.policy.prefix}_ak_…{agent.key_last4}",
+        typed=typed,
+        done=done,
+        error=error.detail if error else "",
+    )
+
+
+def _changes(form: Form) -> AgentChanges:
+    on_reuse = _ON_REUSE.get(form.text("on_reuse"))
+    if on_reuse is None:
+        raise InvalidRequest("policy", "must be alert, quarantine or revoke")
+    return AgentChanges(
+        name=form.text("name"),
+        metadata=_json_object(form.text("metadata")),
+        on_reuse=on_reuse,
+        rotation_period_days=whole_number(
+            form.text("rotation_period_days"), "rotation period", 1, MAX_ROTATION_PERIOD_DAYS
+        ),
+    )
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = read_json((text or "{}").encode())
+    except (DuplicateMember, MalformedJson):
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidRequest("metadata", 'must be a JSON object, such as {"team": "research"}')
+    return value

@@ -1,0 +1,179 @@
+"""What can't be taken back of an agent: asked for on a page of its own, with the password."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from keyturn.actions.issue_credentials import Issued
+from keyturn.actions.manage_agents import (
+    configure_rotation_secret,
+    delete_agent,
+    get_agent,
+    remove_rotation_secret,
+)
+from keyturn.actions.revoke_agent import reinstate_agent, revoke_for_developer
+from keyturn.actions.rotate_credentials import rotate_for_developer
+from keyturn.core.agent import Agent, clean_text
+from keyturn.core.errors import KeyturnError
+from keyturn.dashboard.rendering import page, see, show_once
+from keyturn.dashboard.visits import SignedIn, Visit
+from keyturn.problems import NotFound, status_of
+
+router = APIRouter(prefix="/dashboard/agents/{agent_id}/change")
+
+CHANGED_MEANWHILE = (
+    "The credentials of this agent have changed since this page was loaded, so nothing was done. "
+    "Look at what happened, then decide again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """One of them: what its page says, and what it does; its answer may show credentials."""
+
+    heading: str
+    consequences: tuple[str, ...]
+    button: str
+    do: Callable[[Visit, Agent, str], Awaitable[Response]]
+    asks_reason: bool = False
+    destroys: bool = True
+
+
+async def _rotate(on: Visit, agent: Agent, _reason: str) -> Response:
+    issued = await rotate_for_developer(on.service, on.call, on.principal, agent.id)
+    return _show_pair(on, issued, "Rotated: the new credentials")
+
+
+async def _reinstate(on: Visit, agent: Agent, reason: str) -> Response:
+    issued = await reinstate_agent(on.service, on.call, on.principal, agent.id, reason)
+    return _show_pair(on, issued, "Reinstated: the new credentials")
+
+
+async def _configure_secret(on: Visit, agent: Agent, _reason: str) -> Response:
+    secret = await configure_rotation_secret(on.service, on.call, on.principal, agent.id)
+    path = f"/dashboard/agents/{agent.id}"
+    return show_once(on, "The new rotation secret", path, {"Rotation secret": secret}, agent.name)
+
+
+async def _remove_secret(on: Visit, agent: Agent, _reason: str) -> Response:
+    await remove_rotation_secret(on.service, on.call, on.principal, agent.id)
+    return see(on, f"/dashboard/agents/{agent.id}?done=secret-removed")
+
+
+async def _revoke(on: Visit, agent: Agent, reason: str) -> Response:
+    await revoke_for_developer(on.service, on.call, on.principal, agent.id, reason)
+    return see(on, f"/dashboard/agents/{agent.id}?done=revoked")
+
+
+async def _delete(on: Visit, agent: Agent, _reason: str) -> Response:
+    await delete_agent(on.service, on.call, on.principal, agent.id)
+    return see(on, "/dashboard/agents?done=deleted")
+
+
+DANGERS = {
+    "rotate": Danger(
+        "Rotate the credentials",
+        (
+            "The API key, and the rotation secret where there is one, are refused at once.",
+            "You see the new ones once, and hand them to the agent yourself.",
+            "A quarantine ends.",
+        ),
+        "Rotate now",
+        _rotate,
+        destroys=False,
+    ),
+    "rotation-secret": Danger(
+        "Configure a rotation secret",
+        (
+            "The agent gets a new rotation secret, which you see once. Any it had is refused.",
+            "Its API key stays as it is.",
+        ),
+        "Make a new secret",
+        _configure_secret,
+        destroys=False,
+    ),
+    "remove-secret": Danger(
+        "Remove the rotation secret",
+        (
+            "The agent can't rotate itself any more: only a developer can.",
+            "Its API key stays as it is.",
+        ),
+        "Remove the secret",
+        _remove_secret,
+    ),
+    "revoke": Danger(
+        "Revoke this agent",
+        (
+            "Its API key and rotation secret are refused everywhere, at once.",
+            "You can reinstate it later, with new credentials. What it holds now stays dead.",
+        ),
+        "Revoke it",
+        _revoke,
+        asks_reason=True,
+    ),
+    "reinstate": Danger(
+        "Reinstate this agent",
+        (
+            "It is active again with new credentials, which you see once and hand to it.",
+            "What it held before stays dead.",
+        ),
+        "Reinstate it",
+        _reinstate,
+        asks_reason=True,
+        destroys=False,
+    ),
+    "delete": Danger(
+        "Delete this agent",
+        (
+            "The agent and all that is kept of it are erased. Nothing brings it back.",
+            "The audit trail keeps its id and what happened, not its name.",
+            "To refuse it and keep it, revoke it instead.",
+        ),
+        "Delete it for good",
+        _delete,
+    ),
+}
+
+
+@router.get("/{danger}")
+async def ask(on: SignedIn, agent_id: str, danger: str) -> Response:
+    agent = await get_agent(on.service, on.principal, agent_id)
+    return _ask(on, _known(danger), agent)
+
+
+@router.post("/{danger}")
+async def do(on: SignedIn, agent_id: str, danger: str) -> Response:
+    asked = _known(danger)
+    agent = await get_agent(on.service, on.principal, agent_id)
+    if on.form.text("generation") != str(agent.generation):
+        return _ask(on, asked, agent, status=409, error=CHANGED_MEANWHILE)
+    try:
+        reason = clean_text(on.form.text("reason"), "reason")
+        await on.require_password()
+        return await asked.do(on, agent, reason)
+    except KeyturnError as error:
+        return _ask(on, asked, agent, status=status_of(error), error=error.detail)
+
+
+def _known(danger: str) -> Danger:
+    if danger not in DANGERS:
+        raise NotFound
+    return DANGERS[danger]
+
+
+def _show_pair(on: Visit, issued: Issued, heading: str) -> Response:
+    secrets = {"API key": issued.pair.api_key}
+    if issued.pair.rotation_secret:
+        secrets["Rotation secret"] = issued.pair.rotation_secret
+    path = f"/dashboard/agents/{issued.agent_id}"
+    return show_once(on, heading, path, secrets, issued.agent_name)
+
+
+def _ask(
+    on: Visit, danger: Danger, agent: Agent, *, status: int = 200, error: str = ""
+) -> Response:
+    typed = on.form.text("reason")
+    told = {"danger": danger, "agent": agent, "error": error, "reason": typed}
+    return page(on, "agent_danger.html", status=status, **told)

@@ -1,0 +1,90 @@
+"""Operators see who governs this installation, invite others, and disable them."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from keyturn.actions.invite_developer import Invited, invite, invite_again
+from keyturn.actions.manage_developers import disable_developer, get_developer, list_developers
+from keyturn.core.errors import KeyturnError
+from keyturn.dashboard.rendering import page, see, show_once
+from keyturn.dashboard.visits import SignedIn, Visit
+from keyturn.problems import NotFound, status_of
+
+router = APIRouter(prefix="/dashboard/developers")
+
+PAGE_SIZE = 50
+DONE = {"disabled": "Disabled: their tokens, sessions and codes are dead."}
+
+
+@router.get("")
+async def show(on: SignedIn, cursor: str = "", done: str = "") -> Response:
+    return await _developers_page(on, cursor=cursor, done=DONE.get(done, ""))
+
+
+@router.post("")
+async def invite_one(on: SignedIn) -> Response:
+    email, operator = on.form.text("email"), bool(on.form.text("operator"))
+    try:
+        await on.require_password()
+        invited = await invite(on.service, on.call, on.principal, email, operator=operator)
+    except KeyturnError as error:
+        return await _developers_page(on, error=error)
+    return _show_code(on, invited)
+
+
+@router.get("/{developer_id}/{change}")
+async def ask(on: SignedIn, developer_id: str, change: str) -> Response:
+    return await _ask(on, developer_id, change)
+
+
+@router.post("/{developer_id}/{change}")
+async def do(on: SignedIn, developer_id: str, change: str) -> Response:
+    _known(change)
+    try:
+        await on.require_password()
+        if change == "disable":
+            await disable_developer(on.service, on.call, on.principal, developer_id)
+            return see(on, "/dashboard/developers?done=disabled")
+        invited = await invite_again(on.service, on.call, on.principal, developer_id)
+    except KeyturnError as error:
+        return await _ask(on, developer_id, change, error)
+    codes = {"Code": invited.code}
+    return show_once(
+        on, "The new code", "/dashboard/developers", codes, invited.developer.email or ""
+    )
+
+
+def _show_code(on: Visit, invited: Invited) -> Response:
+    email = invited.developer.email or ""
+    return show_once(on, "The code to join", "/dashboard/developers", {"Code": invited.code}, email)
+
+
+async def _ask(
+    on: Visit, developer_id: str, change: str, error: KeyturnError | None = None
+) -> Response:
+    _known(change)
+    developer = await get_developer(on.service, on.principal, developer_id)
+    status = status_of(error) if error else 200
+    told = {"developer": developer, "change": change, "error": error.detail if error else ""}
+    return page(on, "developer_change.html", status=status, **told)
+
+
+async def _developers_page(
+    on: Visit, *, cursor: str = "", done: str = "", error: KeyturnError | None = None
+) -> Response:
+    found = await list_developers(on.service, on.principal, cursor=cursor or None, limit=PAGE_SIZE)
+    return page(
+        on,
+        "developers.html",
+        status=status_of(error) if error else 200,
+        developers=found,
+        first=not cursor,
+        done=done,
+        error=error.detail if error else "",
+        email=on.form.text("email"),
+    )
+
+
+def _known(change: str) -> None:
+    if change not in ("disable", "code"):
+        raise NotFound
