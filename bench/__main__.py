@@ -3,10 +3,11 @@
     python -m bench [--quick] [--only GROUP]… [--write-docs]
     python -m bench checks [--quick] [--only GROUP]… [--peers | --scale] [--write-docs]
     python -m bench postgres [--quick] [--only GROUP]… [--write-docs]
+    python -m bench dashboard [--write-docs]
     python -m bench timing [--quick] [--write-docs]
 
-docs/performance.md, docs/checks.md, docs/scaling.md and docs/timing.md say what is measured and
-what that is worth.
+docs/performance.md, docs/checks.md, docs/scaling.md, docs/dashboard.md and docs/timing.md
+say what is measured and what that is worth.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from bench import plan, report
 from bench.checks import plan as checks_plan
 from bench.checks import run as checks
+from bench.dashboard import run as dashboard
 from bench.machine import describe
 from bench.postgres import plan as postgres_plan
 from bench.postgres import run as postgres
@@ -38,6 +40,8 @@ def main() -> None:
             checks.main(Path(name), BUILD, ROOT / "docs", arguments)
         elif arguments.what == "postgres":
             postgres.main(Path(name), BUILD, ROOT / "docs", arguments)
+        elif arguments.what == "dashboard":
+            dashboard.main(Path(name), BUILD, ROOT / "docs", arguments.write_docs)
         elif arguments.what == "timing":
             timing.main(Path(name), BUILD, ROOT / "docs", arguments.quick, arguments.write_docs)
         else:
@@ -70,7 +74,7 @@ def tables(figures: Figures, machine: dict[str, str], rounds: int, seconds: floa
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
-    parts = ["rates", "checks", "postgres", "timing"]
+    parts = ["rates", "checks", "postgres", "dashboard", "timing"]
     parser.add_argument("what", nargs="?", choices=parts, default="rates")
     parser.add_argument("--quick", action="store_true", help="a rough answer in half a minute")
     parser.add_argument("--only", action="append", default=[], metavar="GROUP", help=_groups())

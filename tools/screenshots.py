@@ -1,0 +1,105 @@
+"""Pictures of each page into docs/images: light, dark, and on a phone (`make screenshots`)."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from keyturn.testing import Server, running_server
+from tests.browser.people import OPERATOR, set_up, sign_in
+
+FOLDER = Path(__file__).parent.parent / "docs" / "images"
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 860}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 860}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
+}
+PATHS = {
+    "overview": "/dashboard",
+    "agents": "/dashboard/agents",
+    "audit": "/dashboard/audit",
+    "tokens": "/dashboard/tokens",
+    "developers": "/dashboard/developers",
+    "account": "/dashboard/account",
+}
+NAMES = ("invoice-reader", "my-research-agent", "inbox-triage", "nightly-crawler", "price-watcher")
+
+
+def main() -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("Chromium is not installed: there is no chromium")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (
+        running_server(rotation_limit=100) as server,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        first = browser.new_page(base_url=f"http://localhost:{server.port}")
+        set_up(first, server)
+        agent_id = furnish(server)
+        for look in LOOKS:
+            take(browser, server, agent_id, look)
+        browser.close()
+
+
+def furnish(server: Server) -> str:
+    """Agents with a past; the id of the one with most of it."""
+    agents = [register(server, name) for name in NAMES]
+    first = pair = agents[-1]
+    for _ in range(3):
+        used(server, pair)
+        pair = rotated(server, pair)
+    rotated(server, first)
+    for agent in agents[:3]:
+        used(server, agent)
+    return str(pair["agentId"])
+
+
+def register(server: Server, name: str) -> dict[str, str]:
+    answer = httpx.post(f"{server.url}/v1/auth/agent-register", json={"name": name})
+    registered: dict[str, str] = answer.json()
+    return registered
+
+
+def used(server: Server, pair: dict[str, str]) -> None:
+    headers = {"authorization": f"Bearer {pair['apiKey']}"}
+    httpx.get(f"{server.url}/v1/agents/self", headers=headers)
+
+
+def rotated(server: Server, pair: dict[str, str]) -> dict[str, str]:
+    answer = httpx.post(
+        f"{server.url}/v1/agents/self/rotate-key",
+        headers={"authorization": f"Bearer {pair['apiKey']}"},
+        json={"rotationSecret": pair["rotationSecret"]},
+    )
+    issued: dict[str, str] = answer.json()
+    return issued
+
+
+def take(browser: Browser, server: Server, agent_id: str, look: str) -> None:
+    context = browser.new_context(base_url=f"http://localhost:{server.port}", **LOOKS[look])
+    page = context.new_page()
+    page.goto("/dashboard/sign-in")
+    shoot(page, "sign-in", look)
+    sign_in(page, OPERATOR)
+    agent = {"agent": f"/dashboard/agents/{agent_id}"}
+    for name, path in (PATHS | agent).items():
+        page.goto(path)
+        shoot(page, name, look)
+    page.goto(f"/dashboard/agents/{agent_id}/change/rotate")
+    shoot(page, "rotate", look)
+    page.get_by_role("button", name="Rotate now").click()
+    shoot(page, "shown-once", look)
+    context.close()
+
+
+def shoot(page: Page, name: str, look: str) -> None:
+    page.screenshot(path=FOLDER / f"{name}-{look}.png", animations="disabled")
+
+
+if __name__ == "__main__":
+    main()
