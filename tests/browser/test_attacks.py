@@ -236,8 +236,9 @@ def test_guessing_a_password_is_slowed_down_and_its_owner_is_not_locked_out(
     assert answer.status_code == 303
 
 
-def test_no_secret_of_the_dashboard_is_logged(server: Server) -> None:
+def test_no_secret_of_the_dashboard_is_logged_and_routes_have_no_ids(server: Server) -> None:
     log = server.log_path.read_text()
+    assert '"route": "/dashboard/agents/{agent_id}/change/{danger}"' in log
     assert DEVELOPER[1] not in log
     assert not re.search("_(?:ss|iv|ak|rs)_[0-9A-Za-z]{43}", log)
     assert (server.data_dir / "setup-code").read_text().strip() not in log

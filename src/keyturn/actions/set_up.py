@@ -53,7 +53,8 @@ async def set_up(service: Service, call: Call, code: str, email: str, password: 
     cleaned = clean_email(email)
     kept_password = clean_password(password, cleaned)
     async with refusals_recorded(service, call, Action.DEVELOPER_SET_UP) as attempt:
-        tries = address_tries(call, _ONE_SETUP)
+        # Of the address alone: nobody guesses 80 bits, and nobody must keep the owner out.
+        tries = address_tries(call)
         await tries.take(service)
         await service.store.read(lambda tx: _prove(tx, service, code))
         password_hash = await hashed(kept_password)

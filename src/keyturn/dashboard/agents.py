@@ -8,7 +8,7 @@ from starlette.responses import Response
 from keyturn.actions.manage_agents import get_agent, list_agents
 from keyturn.actions.register_agent import create_agent
 from keyturn.actions.revoke_agent import revoke_for_developer
-from keyturn.core.agent import AgentStatus, clean_text
+from keyturn.core.agent import Agent, AgentStatus, clean_text
 from keyturn.core.errors import KeyturnError
 from keyturn.dashboard.rendering import page, see, show_once
 from keyturn.dashboard.visits import SignedIn, Visit
@@ -84,20 +84,20 @@ async def revoke_many(on: SignedIn) -> Response:
     ids = on.form.get("agent", [])[:PAGE_SIZE]
     if not ids:
         return see(on, "/dashboard/agents")
+    agents = [await get_agent(on.service, on.principal, agent_id) for agent_id in ids]
     if not on.form.text("sure"):
-        return await _ask_to_revoke(on, ids)
+        return _ask_to_revoke(on, agents)
     try:
         reason = clean_text(on.form.text("reason"), "reason")
         await on.require_password()
     except KeyturnError as error:
-        return await _ask_to_revoke(on, ids, error)
-    for agent_id in ids:
-        await revoke_for_developer(on.service, on.call, on.principal, agent_id, reason)
+        return _ask_to_revoke(on, agents, error)
+    for agent in agents:
+        await revoke_for_developer(on.service, on.call, on.principal, agent.id, reason)
     return see(on, "/dashboard/agents?done=revoked")
 
 
-async def _ask_to_revoke(on: Visit, ids: list[str], error: KeyturnError | None = None) -> Response:
-    agents = [await get_agent(on.service, on.principal, agent_id) for agent_id in ids]
+def _ask_to_revoke(on: Visit, agents: list[Agent], error: KeyturnError | None = None) -> Response:
     return page(
         on,
         "agents_revoke.html",

@@ -59,7 +59,7 @@ class Dashboard:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        return self.app.router.routes
+        return [*router.routes, *(route for module in _PAGES for route in module.router.routes)]
 
     @staticmethod
     def has(path: str) -> bool:
@@ -73,12 +73,12 @@ class Dashboard:
 
 
 @router.get("/")
-def to_dashboard(request: Request) -> Response:
+async def to_dashboard(request: Request) -> Response:
     return RedirectResponse(request.scope.get("root_path", "") + "/dashboard", 303)
 
 
 @router.get("/dashboard/static/{name}")
-def static_file(name: str, v: str = "") -> Response:
+async def static_file(name: str, v: str = "") -> Response:
     file = static_files().get(name)
     if file is None:
         return Response(status_code=404)

@@ -20,7 +20,8 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 for (const area of document.querySelectorAll("[data-secret]")) {
   const code = area.querySelector("code");
   const secret = code.textContent;
-  const masked = `${secret.slice(0, 11)}${"•".repeat(24)}${secret.slice(-4)}`;
+  const kind = secret.match(/^.*_[a-z]{2}_/)[0];
+  const masked = `${kind}${"•".repeat(24)}${secret.slice(-4)}`;
   const [show, copy] = ["Show", "Copy"].map((label) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
     button.setAttribute("aria-label", `${label} ${area.dataset.secret}`);
