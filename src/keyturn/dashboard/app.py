@@ -64,17 +64,12 @@ class Dashboard:
     @staticmethod
     def has(path: str) -> bool:
         """Whether a path is for people."""
-        return path in ("/", "/setup", "/dashboard") or path.startswith("/dashboard/")
+        return path in ("/setup", "/dashboard") or path.startswith("/dashboard/")
 
     @staticmethod
     def error(scope: Scope, refused: Problem) -> Problem:
         """An error as a page."""
         return error_page(scope.get("root_path", ""), refused)
-
-
-@router.get("/")
-async def to_dashboard(request: Request) -> Response:
-    return RedirectResponse(request.scope.get("root_path", "") + "/dashboard", 303)
 
 
 @router.get("/dashboard/static/{name}")
