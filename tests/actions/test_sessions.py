@@ -2,16 +2,23 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from keyturn.actions import passwords
+from keyturn.actions import sign_in as signing_in
+from keyturn.actions.authenticate import authenticate_developer, authenticate_service
 from keyturn.actions.invite_developer import LIFETIME, accept_invitation, invite
 from keyturn.actions.manage_developers import disable_developer
 from keyturn.actions.note_use import write_uses
+from keyturn.actions.sessions import change_password
 from keyturn.actions.set_up import CODE_LIFETIME, set_up, setup_code
 from keyturn.actions.sign_in import NewSession, authenticate_session, sign_in
 from keyturn.core.errors import (
     EmailTaken,
+    InvalidToken,
     KeyturnError,
     SessionEnded,
     SetUpAlready,
@@ -123,6 +130,34 @@ def test_a_mark_of_another_developers_browser_opens_nothing(world: World, bob: N
     with pytest.raises(TooManySignIns):
         do(sign_in(world.service, here, EMAIL, PASSWORD, eve.device))
     do(sign_in(world.service, here, EMAIL, PASSWORD, bob.device))
+
+
+def test_a_password_that_is_changed_while_it_is_checked_opens_nothing(
+    world: World, bob: NewSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment is made certain: the check ends only after the change."""
+    is_right = passwords.is_right
+
+    async def slowly(password: str, kept: str | None) -> bool:
+        monkeypatch.setattr(signing_in, "is_right", is_right)
+        right = await is_right(password, kept)
+        new = "bob's newer password"
+        await change_password(world.service, call(), bob.session, PASSWORD, new)
+        return right
+
+    monkeypatch.setattr(signing_in, "is_right", slowly)
+    with pytest.raises(WrongPassword):
+        do(sign_in(world.service, call(), EMAIL, PASSWORD, None))
+
+
+@pytest.mark.parametrize("authenticate", [authenticate_developer, authenticate_service])
+def test_a_session_is_no_token_of_the_api(
+    world: World, bob: NewSession, authenticate: Callable[..., Any]
+) -> None:
+    shown = bob.credential.reveal()
+    text = f"Bearer {shown}" if authenticate is authenticate_developer else shown
+    with pytest.raises(InvalidToken):
+        do(authenticate(world.service, call(), text))
 
 
 def test_an_invitation_ends_after_a_week(world: World) -> None:

@@ -123,7 +123,7 @@ async def accept_invitation(service: Service, call: Call, code: str, password: s
             end_tokens(tx, developer_id, Kind.INVITATION)
             return begin_session(tx, service, call, developer_id, Action.DEVELOPER_JOINED)
 
-        return await service.store.write(join, alone=[token.id])
+        return await service.store.write(join, alone=[token.id, developer_id])
 
 
 def _give(

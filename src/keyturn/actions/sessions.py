@@ -105,7 +105,7 @@ async def change_password(
             end_tokens(tx, session.developer_id, Kind.SESSION)
             return begin_session(tx, service, call, session.developer_id, action)
 
-        return await service.store.write(change)
+        return await service.store.write(change, alone=[session.developer_id])
 
 
 def end_tokens(tx: Transaction, developer_id: str, kind: Kind, *, but: str = "") -> int:

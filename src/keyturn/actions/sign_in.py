@@ -90,12 +90,16 @@ async def sign_in(
         attempt.actor = Actor("developer", developer.id)
 
         def begin(tx: Transaction) -> NewSession:
+            now_kept = tx.one(Developer, "developer_by_id", id=developer.id)
+            if now_kept is None or now_kept.password != kept:
+                # Changed while it was checked: what was right is not any more.
+                raise WrongPassword
             if again is not None:
                 tx.execute("set_password", id=developer.id, password=again)
             return begin_session(tx, service, call, developer.id, Action.DEVELOPER_SIGNED_IN)
 
         try:
-            return await service.store.write(begin)
+            return await service.store.write(begin, alone=[developer.id])
         except SessionEnded:
             raise WrongPassword from None
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from keyturn.actions.issue_credentials import Issued
 from keyturn.actions.manage_agents import (
     configure_rotation_secret,
     delete_agent,
@@ -17,7 +16,7 @@ from keyturn.actions.revoke_agent import reinstate_agent, revoke_for_developer
 from keyturn.actions.rotate_credentials import rotate_for_developer
 from keyturn.core.agent import Agent, clean_text
 from keyturn.core.errors import KeyturnError
-from keyturn.dashboard.rendering import page, see, show_once
+from keyturn.dashboard.rendering import page, see, show_once, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit
 from keyturn.problems import NotFound, status_of
 
@@ -43,12 +42,12 @@ class Danger:
 
 async def _rotate(on: Visit, agent: Agent, _reason: str) -> Response:
     issued = await rotate_for_developer(on.service, on.call, on.principal, agent.id)
-    return _show_pair(on, issued, "Rotated: the new credentials")
+    return show_pair(on, "Rotated: the new credentials", agent.id, agent.name, issued.pair)
 
 
 async def _reinstate(on: Visit, agent: Agent, reason: str) -> Response:
     issued = await reinstate_agent(on.service, on.call, on.principal, agent.id, reason)
-    return _show_pair(on, issued, "Reinstated: the new credentials")
+    return show_pair(on, "Reinstated: the new credentials", agent.id, agent.name, issued.pair)
 
 
 async def _configure_secret(on: Visit, agent: Agent, _reason: str) -> Response:
@@ -161,14 +160,6 @@ def _known(danger: str) -> Danger:
     if danger not in DANGERS:
         raise NotFound
     return DANGERS[danger]
-
-
-def _show_pair(on: Visit, issued: Issued, heading: str) -> Response:
-    secrets = {"API key": issued.pair.api_key}
-    if issued.pair.rotation_secret:
-        secrets["Rotation secret"] = issued.pair.rotation_secret
-    path = f"/dashboard/agents/{issued.agent_id}"
-    return show_once(on, heading, path, secrets, issued.agent_name)
 
 
 def _ask(

@@ -10,7 +10,7 @@ from keyturn.actions.register_agent import create_agent
 from keyturn.actions.revoke_agent import revoke_for_developer
 from keyturn.core.agent import Agent, AgentStatus, clean_text
 from keyturn.core.errors import KeyturnError
-from keyturn.dashboard.rendering import page, see, show_once
+from keyturn.dashboard.rendering import page, see, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit
 from keyturn.problems import status_of
 
@@ -71,11 +71,7 @@ async def make(on: SignedIn) -> Response:
     except KeyturnError as error:
         told = {"name": name, "error": error.detail}
         return page(on, "agent_new.html", status=status_of(error), **told)
-    secrets = {"API key": made.pair.api_key}
-    if made.pair.rotation_secret:
-        secrets["Rotation secret"] = made.pair.rotation_secret
-    path = f"/dashboard/agents/{made.agent_id}"
-    return show_once(on, "The new agent's credentials", path, secrets, made.name)
+    return show_pair(on, "The new agent's credentials", made.agent_id, made.name, made.pair)
 
 
 @router.post("/revoke")

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from keyturn.actions.issue_credentials import Pair
 from keyturn.core.agent import DAY
 from keyturn.core.credential import Credential
 from keyturn.core.instant import rfc3339
@@ -87,6 +88,14 @@ def show_once(
     """The page of what is never shown again; `path` is where the visitor goes on."""
     shown = {label: credential.reveal() for label, credential in secrets.items()}
     return page(on, "shown_once.html", heading=heading, path=path, secrets=shown, name=name)
+
+
+def show_pair(on: Visit, heading: str, agent_id: str, name: str, pair: Pair) -> Response:
+    """The page of an agent's new credentials."""
+    secrets = {"API key": pair.api_key}
+    if pair.rotation_secret:
+        secrets["Rotation secret"] = pair.rotation_secret
+    return show_once(on, heading, f"/dashboard/agents/{agent_id}", secrets, name)
 
 
 def see(visitor: Visitor, path: str) -> Response:
