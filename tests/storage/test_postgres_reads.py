@@ -145,6 +145,52 @@ def test_past_so_many_that_wait_others_are_refused_at_once(
     asyncio.run(scenario())
 
 
+def test_a_message_carries_only_so_many_values_and_what_came_first_goes_first(
+    store: ClosableStore, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_reads, "MESSAGE_MACS", 3)
+
+    async def scenario() -> None:
+        asked = ["ab", "c", "de", "abcde", "a"]
+        found = await asyncio.gather(*(balances(store, *names) for names in asked))
+        assert found == [[1] * len(names) for names in asked]
+
+    asyncio.run(scenario())
+    assert [sum(map(len, each.values())) for each in messages.sent] == [3, 2, 5, 1]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_look_ups_that_need_many_messages_do_not_wait_for_a_silent_server_one_by_one(
+    postgres: Cluster, store: ClosableStore, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_reads, "MESSAGE_MACS", 1)
+
+    async def scenario() -> None:
+        await balances(store, "a")
+        messages.sent.clear()
+        with silent(postgres):
+            found = await outcomes([asyncio.ensure_future(balances(store, "a")) for _ in range(9)])
+        assert [type(each) for each in found] == [Unavailable] * 9
+
+    asyncio.run(scenario())
+    assert len(messages.sent) <= 2
+
+
+def test_past_so_many_values_that_wait_others_are_refused_at_once(
+    store: ClosableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_reads, "MAX_WAITING_MACS", 3)
+
+    async def scenario() -> None:
+        asked = ["abcd", "a", "ab", "c"]
+        for names, others in (asked, [0, 1, 1, 1]), (asked[1:], [0, 0, 1]):
+            tasks = [asyncio.ensure_future(balances(store, *each)) for each in names]
+            found = await outcomes(tasks)
+            assert [isinstance(each, Unavailable) for each in found] == others
+
+    asyncio.run(scenario())
+
+
 def backends(cluster: Cluster) -> list[int]:
     found = cluster.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'keyturn'")
     return [pid for (pid,) in found]

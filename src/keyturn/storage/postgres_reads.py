@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ from keyturn.storage.store import Result, Transaction
 
 MAX_WAITING = 1024
 """Past so many that wait, others are refused at once."""
+MAX_WAITING_MACS = 8192
+"""As `MAX_WAITING`, for the values that all look-ups together ask for."""
+MESSAGE_MACS = 512
+"""Values in a message, or those of one look-up: the loop stands still while rows are taken in."""
 LOOK_UP_MILLISECONDS = 2000
 GRACE_SECONDS = 1.0
 """How long after its own limit the server is given up."""
@@ -36,6 +41,7 @@ class _LookUp:
     query: str
     macs: Sequence[bytes]
     rows: asyncio.Future[list[Row]]
+    given_up_at: float
     found: list[Row] = field(default_factory=list)
 
 
@@ -43,14 +49,16 @@ class LookUps:
     """Look-ups that wait at the same moment share one message to the server.
 
     It is sent after the last of them came, so each sees all that was acknowledged before it. One
-    that comes alone goes at once; those that come while a message is on its way share the next.
+    that comes alone goes at once; those that come while a message is on its way share the next,
+    or where they are many the next few.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._statements = statements_for_each(database)
         self._connection: AsyncConnection[TupleRow] | None = None
-        self._waiting: list[_LookUp] = []
+        self._waiting: deque[_LookUp] = deque()
+        self._waiting_macs = 0
         self._task: asyncio.Task[None] | None = None
 
     async def find(self, query: str, macs: Sequence[bytes]) -> list[Row]:
@@ -59,11 +67,13 @@ class LookUps:
         Raises:
             Unavailable: too many wait already, or the database can't answer.
         """
-        if len(self._waiting) >= MAX_WAITING:
+        full = self._waiting and self._waiting_macs + len(macs) > MAX_WAITING_MACS
+        if full or len(self._waiting) >= MAX_WAITING:
             raise Unavailable("too many look-ups wait")
         loop = asyncio.get_running_loop()
-        asked = _LookUp(query, macs, loop.create_future())
+        asked = _LookUp(query, macs, loop.create_future(), loop.time() + _patience())
         self._waiting.append(asked)
+        self._waiting_macs += len(macs)
         if self._task is None:
             self._task = loop.create_task(self._serve())
         return await asked.rows
@@ -75,8 +85,7 @@ class LookUps:
 
     async def _serve(self) -> None:
         try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
+            while asked := self._take():
                 try:
                     await self._ask(asked)
                 except Exception as error:  # Whatever it is, all of them wait for it.
@@ -85,6 +94,21 @@ class LookUps:
                             each.rows.set_exception(error)
         finally:
             self._task = None
+
+    def _take(self) -> list[_LookUp]:
+        """Those of the next message, in their order; one of many values has it to itself."""
+        now = asyncio.get_running_loop().time()
+        taken: list[_LookUp] = []
+        macs = 0
+        while self._waiting and (not taken or macs + len(self._waiting[0].macs) <= MESSAGE_MACS):
+            first = self._waiting.popleft()
+            self._waiting_macs -= len(first.macs)
+            if now <= first.given_up_at:
+                taken.append(first)
+                macs += len(first.macs)
+            elif not first.rows.done():
+                first.rows.set_exception(Unavailable("it has waited too long"))
+        return taken
 
     async def _ask(self, asked: list[_LookUp]) -> None:
         together: dict[str, list[tuple[_LookUp, bytes]]] = {}
@@ -129,7 +153,7 @@ async def _results(
     connection: AsyncConnection[TupleRow], text: str, macs: dict[str, list[str]]
 ) -> list[list[TupleRow]]:
     loop = asyncio.get_running_loop()
-    silent = loop.call_later(LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS, hang_up, connection)
+    silent = loop.call_later(_patience(), hang_up, connection)
     try:
         cursor = await connection.execute(text, macs)
         results = [await each.fetchall() async for each in cursor.results() if _selects(each)]
@@ -138,6 +162,10 @@ async def _results(
     if len(results) != len(macs):
         raise AssertionError("a statement without an answer")
     return results
+
+
+def _patience() -> float:
+    return LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS
 
 
 def _selects(cursor: AsyncCursor[TupleRow]) -> bool:
