@@ -184,8 +184,9 @@ def test_past_so_many_values_that_wait_others_are_refused_at_once(
     async def scenario() -> None:
         asked = ["abcd", "a", "ab", "c"]
         for names, others in (asked, [0, 1, 1, 1]), (asked[1:], [0, 0, 1]):
-            tasks = [asyncio.ensure_future(balances(store, *each)) for each in names]
-            found = await outcomes(tasks)
+            found = await outcomes(
+                [asyncio.ensure_future(balances(store, *each)) for each in names]
+            )
             assert [isinstance(each, Unavailable) for each in found] == others
 
     asyncio.run(scenario())

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -53,11 +54,11 @@ def test_changes_without_a_name_in_common_go_on_side_by_side(
 
 
 def test_changes_with_a_name_in_common_wait_for_one_another(
-    place: Place, store: ClosableStore, other: ClosableStore, monkeypatch: pytest.MonkeyPatch
+    place: Place, store: ClosableStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keyturn.storage.postgres.TURN_MILLISECONDS", 50)
 
-    async def scenario() -> None:
+    async def scenario(other: ClosableStore) -> None:
         gate = Gate()
         held = await waiting(store, gate, alone=["a", "b"])
         await gate.entered()
@@ -66,6 +67,49 @@ def test_changes_with_a_name_in_common_wait_for_one_another(
         gate.open()
         await outcomes(held)
         assert await other.write(place.put("c", 1), alone=["b", "c"]) == 1
+
+    with place.opened() as hurried:
+        asyncio.run(scenario(hurried))
+
+
+def test_a_change_whose_name_is_taken_lets_the_others_of_its_process_go_on(
+    place: Place, store: ClosableStore, other: ClosableStore
+) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        held = await waiting(store, gate, alone=["a", "b"])
+        await gate.entered()
+        [late] = await waiting(other, place.put("c", 1), alone=["b", "c"])
+        # They come together with it, and after it.
+        assert await outcomes(await waiting(other, place.put("d", 2), alone=["d"])) == [2]
+        assert await other.write(place.put("e", 3), alone=["c"]) == 3
+        assert await other.write(place.put("f", 4)) == 4
+        assert not late.done()
+        gate.open()
+        await outcomes([*held, late])
+        assert await late == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_name_that_another_process_wants_all_the_time_is_had_by_everybody(
+    place: Place, store: ClosableStore, other: ClosableStore
+) -> None:
+    async def scenario() -> None:
+        at_it = True
+
+        async def go_on(each: ClosableStore, *alone: str) -> None:
+            while at_it:
+                await each.write(place.put("a", 1), alone=alone)
+
+        going_on: list[asyncio.Future[Any]] = [
+            *(asyncio.ensure_future(go_on(store, "hot")) for _ in range(3)),
+            asyncio.ensure_future(go_on(other)),
+        ]
+        for number in range(20):
+            assert await other.write(place.put("b", number), alone=["hot"]) == number
+        at_it = False
+        assert await outcomes(going_on) == [None] * 4
 
     asyncio.run(scenario())
 
