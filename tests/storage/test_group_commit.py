@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Collection, Iterable, Iterator
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -25,6 +26,7 @@ class FakeConnection:
         self.kept: list[int] = []
         self.failing: dict[str, Exception] = {}
         self.taken: set[str] = set()
+        self.waited_for: list[set[str]] = []
         self._open: list[int] = []
         self._saved: list[int] = []
 
@@ -32,6 +34,7 @@ class FakeConnection:
         self, alone: Collection[str], waits_for: Collection[str], /
     ) -> tuple[Transaction, Collection[str]]:
         self._do("begin")
+        self.waited_for.append(set(waits_for))
         if self.taken.intersection(waits_for):
             raise Taken("for longer than was waited")
         self._open = []
@@ -295,6 +298,26 @@ def test_who_is_held_up_lets_the_others_go_on_and_has_its_turn_when_it_comes(
     do(scenario())
     assert world.connection.kept[:3] == [3, 4, 5]
     assert sorted(world.connection.kept[3:]) == [1, 2]
+
+
+def test_the_first_who_is_held_up_is_waited_for_in_turn_with_all_the_others(world: World) -> None:
+    world.connection.taken = {"a", "b"}
+
+    async def scenario() -> None:
+        held_up = [
+            *await waiting(world, keep(1), alone="a"),
+            *await waiting(world, keep(2), alone="b"),
+        ]
+        await world.write(keep(3))
+        await world.write(keep(4))
+        world.connection.taken = set()
+        await outcomes(held_up)
+
+    do(scenario())
+    waits = world.connection.waited_for
+    assert {"a"} in waits
+    assert {"b"} in waits
+    assert not any(one and other for one, other in pairwise(waits))
 
 
 def test_who_is_held_up_for_another_name_is_not_behind_the_first(world: World) -> None:

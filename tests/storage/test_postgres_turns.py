@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import psycopg
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from keyturn.core.agent import BUILT_IN_OWNER
 from keyturn.core.errors import Unavailable
 from keyturn.core.rate_limit import Counted
+from keyturn.storage.postgres import WriterConnection
 from keyturn.storage.postgres_server import SLOTS
+from keyturn.storage.postgres_session import Session
 from keyturn.storage.store import Transaction
 from tests.postgres import Cluster
 from tests.storage.backends import ClosableStore, Place, Postgres
@@ -20,6 +24,7 @@ from tests.storage.batches import PATIENCE, Gate, do, outcomes, waiting
 
 BOTH_WAIT = 0.3
 """Seconds in which both writers come to wait for the third."""
+HELD = 0.01
 
 
 @pytest.fixture
@@ -92,26 +97,28 @@ def test_a_change_whose_name_is_taken_lets_the_others_of_its_process_go_on(
     asyncio.run(scenario())
 
 
-def test_a_name_that_another_process_wants_all_the_time_is_had_by_everybody(
-    place: Place, store: ClosableStore, other: ClosableStore
+def test_a_name_that_others_hand_to_one_another_without_a_gap_is_had_all_the_same(
+    place: Place, store: ClosableStore
 ) -> None:
-    async def scenario() -> None:
-        at_it = True
+    slot = WriterConnection(cast(Session, None), "credentials")._slot("hot")
+    end = threading.Event()
 
-        async def go_on(each: ClosableStore, *alone: str) -> None:
-            while at_it:
-                await each.write(place.put("a", 1), alone=alone)
+    def hold_again_and_again() -> None:
+        with psycopg.connect((place.folder / "url").read_text()) as connection:
+            while not end.is_set():
+                connection.execute(f"SELECT FROM keyturn_turns WHERE slot = {slot} FOR UPDATE")
+                time.sleep(HELD)
+                connection.commit()
 
-        going_on: list[asyncio.Future[Any]] = [
-            *(asyncio.ensure_future(go_on(store, "hot")) for _ in range(3)),
-            asyncio.ensure_future(go_on(other)),
-        ]
-        for number in range(20):
-            assert await other.write(place.put("b", number), alone=["hot"]) == number
-        at_it = False
-        assert await outcomes(going_on) == [None] * 4
-
-    asyncio.run(scenario())
+    with ThreadPoolExecutor(2) as others:
+        holding = [others.submit(hold_again_and_again) for _ in range(2)]
+        try:
+            for number in range(5):
+                assert do(store.write(place.put("a", number), alone=["hot"])) == number
+        finally:
+            end.set()
+        for each in holding:
+            each.result(PATIENCE)
 
 
 def test_names_that_are_given_in_any_order_never_wait_in_a_circle(
