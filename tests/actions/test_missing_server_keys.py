@@ -170,6 +170,14 @@ def test_a_key_that_nothing_is_under_is_forgotten_by_who_starts_without_it(world
         do(authenticate_agent(only_second, call(), f"Bearer {unknown(only_second)}"))
 
 
+def test_a_key_that_was_given_up_is_missed_by_nobody(moved: Moved) -> None:
+    moved.world.edit("UPDATE server_keys SET abandoned = 1 WHERE id = 'k2'")
+    assert ready(moved.behind)
+    assert ready(moved.ahead)
+    with pytest.raises(InvalidCredentials):
+        do(authenticate_agent(moved.behind, call(), bearer(moved.made.pair)))
+
+
 def test_a_key_that_was_forgotten_while_it_is_used_is_registered_again(world: World) -> None:
     only_second = world.process(SECOND_KEY)
     assert do(missing_server_keys(world.service)) == ["k2"]
