@@ -36,7 +36,13 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
     """
     async with open_service(settings, _end_process) as service:
         house = Housekeeping()
-        often = (write_uses, move_refusals_to_trail, house.expire_receipts, _flush_metrics)
+        often = (
+            house.watch_server_keys,
+            write_uses,
+            move_refusals_to_trail,
+            house.expire_receipts,
+            _flush_metrics,
+        )
         tasks = [
             asyncio.create_task(_repeat(FAST_SECONDS, service, *often)),
             asyncio.create_task(_repeat(SLOW_SECONDS, service, house.run)),

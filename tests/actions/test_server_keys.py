@@ -22,7 +22,7 @@ from keyturn.actions.rotate_credentials import rotate_for_developer, rotate_own_
 from keyturn.actions.service import Service
 from keyturn.actions.verify_key import Check
 from keyturn.core.credential import Credential
-from keyturn.core.errors import InvalidCredentials, InvalidToken
+from keyturn.core.errors import InvalidCredentials, InvalidToken, Unavailable
 from keyturn.core.keyed_hash import Keyring, ServerKey
 from keyturn.core.token import Token
 from tests.actions.checked import ONCE, Shop
@@ -76,7 +76,7 @@ def test_an_api_key_moves_to_the_current_key_on_its_next_use(world: World) -> No
     # From now on the first key is not needed for it any more.
     only_second = world.process(SECOND_KEY)
     use_key(only_second, made)
-    with pytest.raises(InvalidCredentials):
+    with pytest.raises(Unavailable):
         use_key(only_second, unused)
 
 

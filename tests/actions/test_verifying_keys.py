@@ -1,12 +1,13 @@
 """Whose key is this, for which service, and what does the check cost?"""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from keyturn.actions.authenticate import authenticate_service
-from keyturn.actions.issue_credentials import Pair, replace_secret
+from keyturn.actions.issue_credentials import Pair, new_pair, replace_secret
 from keyturn.actions.manage_agents import delete_agent
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.note_use import write_uses
@@ -17,7 +18,7 @@ from keyturn.actions.service import Service
 from keyturn.actions.verify_key import CHARGE_LIFETIME, Check, verify_key, verify_keys
 from keyturn.core.agent import MAX_CREDITS, Agent
 from keyturn.core.errors import ChargeRepeated, InvalidCredentials, InvalidToken
-from keyturn.storage.store import Transaction
+from keyturn.storage.store import Shape, Store, Transaction
 from tests.actions.checked import ONCE, Shop
 from tests.actions.reused import noticed
 from tests.actions.world import FIRST_KEY, SECOND_KEY, Around, World, call, presented
@@ -240,3 +241,38 @@ def test_a_key_that_cannot_pay_was_not_used(world: World) -> None:
     assert shop.check(Check(key_of(made), 1)) == [99]
     do(write_uses(world.service))
     assert world.agent(made.agent_id).last_used_at == world.clock.now
+
+
+class Asked(Around):
+    """A store that notes its look-ups: which statement, for how many values."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.look_ups: list[tuple[str, int]] = []
+
+    async def look_up(
+        self, shape: Callable[..., Shape], query: str, macs: Sequence[bytes]
+    ) -> list[Shape]:
+        self.look_ups.append((query, len(macs)))
+        return await super().look_up(shape, query, macs)
+
+
+@pytest.mark.parametrize("cost", [0, 1])
+def test_all_dead_keys_of_a_batch_are_looked_for_at_once_and_at_the_same_cost(
+    world: World, cost: int
+) -> None:
+    shop, good = Shop(world), world.register()
+    retired = [world.register() for _ in range(2)]
+    for made in retired:
+        do(rotate_own_credentials(world.service, call(), presented(made.pair)))
+    never = [key_of(new_pair(world.service)) for _ in range(3)]
+    seen = []
+    for dead in (never, [key_of(retired[0]), key_of(retired[1]), key_of(retired[0])]):
+        store = Asked(world.service.store)
+        checks = [Check(key, cost) for key in ("malformed", dead[0], key_of(good), *dead[1:])]
+        told = shop.check(*checks, service=replace(world.service, store=store))
+        assert told.count(UNKNOWN) == 4
+        seen.append(store.look_ups)
+    assert seen[0] == seen[1]
+    assert seen[0].count(("retired_by_key_or_newest", 3)) == 1
+    assert [sighting.times for sighting in world.service.reuses.take()] == [2, 1]

@@ -14,7 +14,7 @@ import pytest
 
 from keyturn.testing import Server
 
-from .client import Service, after_rotation, assert_problem
+from .client import Service, after_rotation, assert_problem, eventually, forged
 from .conftest import PROXIES, service_of
 
 
@@ -104,6 +104,40 @@ def test_a_used_credential_moves_to_the_new_key(server: Server) -> None:
     assert service.whoami(agent.key).status_code == 200
     assert service.rotate(agent.key, agent.secret).status_code == 200
     assert service.get("/v1/agents", service.operator).status_code == 200
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_a_server_that_lacks_the_key_that_another_has_made_current_is_unavailable(
+    server: Server, store: str, request: pytest.FixtureRequest
+) -> None:
+    other = Server(server.data_dir)
+    if store == "postgres":
+        server.stop()
+        server.settings["database"] = request.getfixturevalue("postgres").new_database()
+        server.start()
+        other = Server(server.data_dir.with_name("other"))
+    other.settings = {**server.settings, "server_key": f"{NEW},{OLD}"}
+    behind = service_of(server)
+    ahead = Service(other.url, behind.operator)
+    used, unused = behind.register(), behind.register()
+    try:
+        other.start()
+        assert ahead.forward(used.key).status_code == 200
+        eventually(lambda: behind.forward(used.key).status_code == 503)
+        new = after_rotation(used, ahead.rotate(used.key, used.secret))
+        for key, secret in ((used.key, used.secret), (new.key, new.secret)):
+            assert_problem(behind.rotate(key, secret), 503, "unavailable")
+        assert behind.forward(forged("ak")).status_code == 503
+        assert_problem(behind.get("/readyz"), 503, "unavailable")
+        assert behind.forward(unused.key).status_code == 200
+        assert ahead.get("/readyz").status_code == 200
+        assert ahead.forward(used.key).status_code == 401
+        eventually(lambda: "server keys are missing" in server.log_path.read_text())
+        _restart_with(server, f"{NEW},{OLD}")
+        assert behind.forward(new.key).status_code == 200
+        assert behind.forward(used.key).status_code == 401
+    finally:
+        other.kill()
 
 
 def test_a_key_that_an_unused_agent_needs_cannot_be_removed(server: Server) -> None:

@@ -155,9 +155,11 @@ def writers_lock_nothing() -> None:
     """Changes of one agent overlap where two processes make them."""
     begin = WriterConnection.begin
 
-    def rush(self: WriterConnection, alone: Collection[str], /) -> Transaction:
-        del alone
-        return begin(self, ())
+    def rush(
+        self: WriterConnection, alone: Collection[str], waits_for: Collection[str], /
+    ) -> tuple[Transaction, Collection[str]]:
+        del alone, waits_for
+        return begin(self, (), ())
 
     put(WriterConnection, "begin", rush)
 

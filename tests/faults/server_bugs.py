@@ -50,11 +50,13 @@ class Without:
 
 
 def answered_before_the_commit() -> None:
-    def commit(self: Writer, jobs: list[Job]) -> None:
-        self._run_apart(jobs)
-        group_commit._deliver(jobs)
+    def commit(self: Writer, jobs: list[Job], wait: bool) -> list[Job]:
+        transaction, free = self._begin(jobs, wait)
+        self._run_apart(transaction, free)
+        group_commit._deliver(free)
         time.sleep(SOON)
         self._connection.commit()
+        return free
 
     put(Writer, "_commit", commit)
 

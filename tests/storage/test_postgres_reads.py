@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -144,6 +145,55 @@ def test_past_so_many_that_wait_others_are_refused_at_once(
         found = await outcomes([asyncio.ensure_future(each) for each in asked])
         assert [isinstance(each, Unavailable) for each in found] == [False] * 3 + [True] * 2
         assert await balances(store, "a") == [1]
+
+    asyncio.run(scenario())
+
+
+def test_a_message_carries_only_so_many_values_and_what_came_first_goes_first(
+    store: ClosableStore, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_reads, "MESSAGE_MACS", 3)
+
+    async def scenario() -> None:
+        asked = ["ab", "c", "de", "abcde", "a"]
+        found = await asyncio.gather(*(balances(store, *names) for names in asked))
+        assert found == [[1] * len(names) for names in asked]
+
+    asyncio.run(scenario())
+    letters = {name.encode().hex() for name in NAMES}
+    values = [re.findall("[0-9a-f]+", each) for each in messages.sent]
+    assert [sum(value in letters for value in each) for each in values] == [3, 2, 5, 1]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_look_ups_that_need_many_messages_do_not_wait_for_a_silent_server_one_by_one(
+    postgres: Cluster, store: ClosableStore, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_reads, "MESSAGE_MACS", 1)
+
+    async def scenario() -> None:
+        await balances(store, "a")
+        messages.sent.clear()
+        with silent(postgres):
+            found = await outcomes([asyncio.ensure_future(balances(store, "a")) for _ in range(9)])
+        assert [type(each) for each in found] == [Unavailable] * 9
+
+    asyncio.run(scenario())
+    assert len(messages.sent) <= 2
+
+
+def test_past_so_many_values_that_wait_others_are_refused_at_once(
+    store: ClosableStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_reads, "MAX_WAITING_MACS", 3)
+
+    async def scenario() -> None:
+        asked = ["abcd", "a", "ab", "c"]
+        for names, others in (asked, [0, 1, 1, 1]), (asked[1:], [0, 0, 1]):
+            found = await outcomes(
+                [asyncio.ensure_future(balances(store, *each)) for each in names]
+            )
+            assert [isinstance(each, Unavailable) for each in found] == others
 
     asyncio.run(scenario())
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -11,7 +14,9 @@ import pytest
 from keyturn.core.agent import BUILT_IN_OWNER
 from keyturn.core.errors import Unavailable
 from keyturn.core.rate_limit import Counted
+from keyturn.storage.postgres import WriterConnection
 from keyturn.storage.postgres_server import SLOTS
+from keyturn.storage.postgres_session import Session
 from keyturn.storage.store import Transaction
 from tests.postgres import Cluster
 from tests.storage.backends import ClosableStore, Place, Postgres
@@ -19,6 +24,7 @@ from tests.storage.batches import PATIENCE, Gate, do, outcomes, waiting
 
 BOTH_WAIT = 0.3
 """Seconds in which both writers come to wait for the third."""
+HELD = 0.01
 
 
 @pytest.fixture
@@ -53,11 +59,11 @@ def test_changes_without_a_name_in_common_go_on_side_by_side(
 
 
 def test_changes_with_a_name_in_common_wait_for_one_another(
-    place: Place, store: ClosableStore, other: ClosableStore, monkeypatch: pytest.MonkeyPatch
+    place: Place, store: ClosableStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keyturn.storage.postgres.TURN_MILLISECONDS", 50)
 
-    async def scenario() -> None:
+    async def scenario(other: ClosableStore) -> None:
         gate = Gate()
         held = await waiting(store, gate, alone=["a", "b"])
         await gate.entered()
@@ -67,7 +73,52 @@ def test_changes_with_a_name_in_common_wait_for_one_another(
         await outcomes(held)
         assert await other.write(place.put("c", 1), alone=["b", "c"]) == 1
 
+    with place.opened() as hurried:
+        asyncio.run(scenario(hurried))
+
+
+def test_a_change_whose_name_is_taken_lets_the_others_of_its_process_go_on(
+    place: Place, store: ClosableStore, other: ClosableStore
+) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        held = await waiting(store, gate, alone=["a", "b"])
+        await gate.entered()
+        [late] = await waiting(other, place.put("c", 1), alone=["b", "c"])
+        # They come together with it, and after it.
+        assert await outcomes(await waiting(other, place.put("d", 2), alone=["d"])) == [2]
+        assert await other.write(place.put("e", 3), alone=["c"]) == 3
+        assert await other.write(place.put("f", 4)) == 4
+        assert not late.done()
+        gate.open()
+        await outcomes([*held, late])
+        assert await late == 1
+
     asyncio.run(scenario())
+
+
+def test_a_name_that_others_hand_to_one_another_without_a_gap_is_had_all_the_same(
+    place: Place, store: ClosableStore
+) -> None:
+    slot = WriterConnection(cast(Session, None), "credentials")._slot("hot")
+    end = threading.Event()
+
+    def hold_again_and_again() -> None:
+        with psycopg.connect((place.folder / "url").read_text()) as connection:
+            while not end.is_set():
+                connection.execute(f"SELECT FROM keyturn_turns WHERE slot = {slot} FOR UPDATE")
+                time.sleep(HELD)
+                connection.commit()
+
+    with ThreadPoolExecutor(2) as others:
+        holding = [others.submit(hold_again_and_again) for _ in range(2)]
+        try:
+            for number in range(5):
+                assert do(store.write(place.put("a", number), alone=["hot"])) == number
+        finally:
+            end.set()
+        for each in holding:
+            each.result(PATIENCE)
 
 
 def test_names_that_are_given_in_any_order_never_wait_in_a_circle(

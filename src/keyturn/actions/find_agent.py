@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from keyturn.actions.guard_server_keys import confirm_server_keys
 from keyturn.actions.service import Principal, Service
 from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential
@@ -23,10 +24,18 @@ def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> A
 async def kept_now(
     service: Service, shape: Callable[..., Shape], query: str, credential: Credential
 ) -> Shape | None:
-    """The record that is kept under this credential's keyed hash now."""
+    """The record that is kept under this credential's keyed hash now.
+
+    Raises:
+        Unavailable: the store can't answer, or the record may be under a server key that is not
+            here.
+    """
     macs = [mac.digest for mac in service.keyring.candidates(credential)]
     found = await service.store.look_up(shape, query, macs)
-    return found[0] if found else None
+    if not found:
+        await confirm_server_keys(service)
+        return None
+    return found[0]
 
 
 def confirm(tx: Transaction, principal: Principal) -> None:

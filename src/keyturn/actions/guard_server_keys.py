@@ -1,4 +1,9 @@
-"""Holds the installation's server keys against what the database needs."""
+"""Holds the installation's server keys against what the database needs.
+
+A server key is registered before anything is kept under it, by the process whose current one it
+is, and stays so for as long as anything may be. So a process that finds no record, and then that
+all registered keys are its own, knows that there is none.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +12,11 @@ from keyturn.actions.guard_move import stay
 from keyturn.actions.record_audit import insert_entry, local_entry
 from keyturn.actions.service import Service
 from keyturn.core.audit_trail import Action
+from keyturn.core.errors import Unavailable
 from keyturn.core.keyed_hash import ServerKey
 from keyturn.storage.store import Store, Transaction
+
+_MISSING = "it may be under a server key that this process does not have"
 
 
 class MissingServerKey(Exception):
@@ -45,6 +53,14 @@ class Dependents:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """How many server keys are registered, and how many of them have a certain verifier."""
+
+    needed: int
+    ours: int
+
+
 async def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
     """Make sure that every record can still be matched.
 
@@ -72,22 +88,15 @@ async def check_server_keys(store: Store, keys: Sequence[ServerKey]) -> None:
 
 async def dependents_of(store: Store, key_id: str) -> Dependents:
     """How many records are under this server key."""
-
-    def count(tx: Transaction) -> Dependents:
-        return Dependents(
-            *(
-                tx.one(int, f"count_{what}_under_server_key", id=key_id) or 0
-                for what in ("agents", "retired", "receipts", "charges", "tokens")
-            )
-        )
-
-    return await store.read(count)
+    return await store.read(lambda tx: _dependents(tx, key_id))
 
 
 async def register_server_keys(service: Service) -> None:
-    """Let the database know every key, so that a later start can miss it.
+    """Let the database know the current key, so that nobody goes without it unawares.
 
-    In the same transaction the service stays here: who moves it finds either the key or nobody.
+    A key that was added and is not current yet is not needed by anybody, and one that is not here
+    and that nothing is under is forgotten. In the same transaction the service stays here: who
+    moves it finds either the key or nobody.
 
     Raises:
         MissingServerKey: another process has made another key of the same id known just now.
@@ -96,15 +105,53 @@ async def register_server_keys(service: Service) -> None:
 
     def register(tx: Transaction) -> None:
         stay(tx)
+        _register_current(tx, service)
+        registered = {known.id: known for known in _known(tx)}
         for key in service.keyring.keys:
-            tx.execute("add_server_key", id=key.id, verifier=key.verifier, now=service.now())
-            tx.execute("restore_server_key", id=key.id)
-        verifiers = {known.id: known.verifier for known in _known(tx)}
-        for key in service.keyring.keys:
-            if verifiers[key.id] != key.verifier:
+            known = registered.pop(key.id, None)
+            if known is not None and known.verifier != key.verifier:
                 raise MissingServerKey(_another_key(key.id))
+            tx.execute("restore_server_key", id=key.id)
+        for known in registered.values():
+            _forget_needless(tx, known)
 
     await service.store.write(register)
+
+
+async def confirm_server_keys(service: Service) -> None:
+    """Make sure, after a look-up that has found nothing, that there is nothing.
+
+    Raises:
+        Unavailable: it may be under a server key that is not here.
+    """
+    verifiers = {key.verifier for key in service.keyring.keys}
+    found = await service.store.look_up(_Registered, "server_keys_of_verifier", [*verifiers])
+    if sum(each.ours for each in found) != found[0].needed:
+        raise Unavailable(_MISSING)
+
+
+def confirm_server_keys_in(tx: Transaction, service: Service) -> None:
+    """`confirm_server_keys`, within the transaction that has found nothing.
+
+    Raises:
+        Unavailable
+    """
+    if _missing(_known(tx), service):
+        raise Unavailable(_MISSING)
+
+
+async def missing_server_keys(service: Service) -> list[str]:
+    """The ids of the keys that records may be under, and that are not here.
+
+    The current key is registered again where another process has seen nothing under it.
+
+    Raises:
+        Unavailable: the store can't answer.
+    """
+    registered = await service.store.read(_known)
+    if service.keyring.current.id not in (known.id for known in registered):
+        await service.store.write(lambda tx: _register_current(tx, service))
+    return _missing(registered, service)
 
 
 async def abandon_server_key(store: Store, key_id: str, *, now: int, entry_id: str) -> None:
@@ -123,6 +170,35 @@ async def abandon_server_key(store: Store, key_id: str, *, now: int, entry_id: s
         insert_entry(tx, entry)
 
     await store.write(abandon)
+
+
+def _register_current(tx: Transaction, service: Service) -> None:
+    key = service.keyring.current
+    tx.execute("add_server_key", id=key.id, verifier=key.verifier, now=service.now())
+
+
+def _forget_needless(tx: Transaction, known: KnownServerKey) -> None:
+    tx.one(int, "hold_server_key", id=known.id)
+    if not known.abandoned and _dependents(tx, known.id) == Dependents():
+        tx.execute("forget_server_key", id=known.id)
+
+
+def _dependents(tx: Transaction, key_id: str) -> Dependents:
+    return Dependents(
+        *(
+            tx.one(int, f"count_{what}_under_server_key", id=key_id) or 0
+            for what in ("agents", "retired", "receipts", "charges", "tokens")
+        )
+    )
+
+
+def _missing(registered: list[KnownServerKey], service: Service) -> list[str]:
+    verifiers = {key.id: key.verifier for key in service.keyring.keys}
+    return [
+        known.id
+        for known in registered
+        if not known.abandoned and verifiers.get(known.id) != known.verifier
+    ]
 
 
 def _another_key(key_id: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from keyturn.actions.guard_server_keys import confirm_server_keys, missing_server_keys
 from keyturn.actions.record_audit import Attempt, record
 from keyturn.actions.service import Call, Service
 from keyturn.core.agent import DAY, UNUSED_AGENT_LIFETIME, Agent
@@ -34,6 +35,7 @@ class Housekeeping:
     def __init__(self, monotonic: Callable[[], float] = _since_boot) -> None:
         self._monotonic = monotonic
         self._offset: int | None = None
+        self._missing: list[str] = []
 
     async def run(self, service: Service) -> None:
         """One round.
@@ -66,6 +68,20 @@ class Housekeeping:
             await service.store.write(
                 lambda tx: tx.execute("expire_receipts", now=now, limit=ROWS_AT_ONCE)
             )
+
+    async def watch_server_keys(self, service: Service) -> None:
+        """Say so where another process has made a server key current that is not here.
+
+        Raises:
+            Unavailable: the store can't answer; the next round looks again.
+        """
+        missing = await missing_server_keys(service)
+        if missing and missing != self._missing:
+            _log.error(
+                "server keys are missing: whoever is not found here is answered 503",
+                server_keys=missing,
+            )
+        self._missing = missing
 
     def _clock_has_moved(self, service: Service) -> bool:
         offset = service.now() - round(self._monotonic() * 1000)
@@ -139,9 +155,13 @@ async def forget_ended_sessions(service: Service) -> int:
 
 
 async def check_ready(service: Service) -> None:
-    """Raises `Unavailable` where a store does not answer, or is not what was opened."""
+    """Raises `Unavailable` where a store does not answer, is not what was opened, or needs a key.
+
+    That is a server key that another process has made current, and that is not here.
+    """
     await service.store.check()
     await service.limits.check()
+    await confirm_server_keys(service)
 
 
 async def _until_done(step: Callable[[Service], Awaitable[int]], service: Service) -> int:

@@ -4,6 +4,7 @@ What is noticed waits in memory for the next round of housekeeping, which brings
 trail; a crash loses about half a second of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -36,6 +37,16 @@ async def notice_reuse(service: Service, call: Call, shown: Shown) -> None:
         service.reuses.add(
             Sighting(retired, credential, shown.idempotency_key, call, service.now())
         )
+
+
+async def notice_reuse_of_keys(service: Service, call: Call, keys: Sequence[Credential]) -> None:
+    """`notice_reuse` of API keys that came alone, in one look-up for all of them.
+
+    Raises:
+        Unavailable: the store can't answer.
+    """
+    for retired in await _look_up(service, keys, "retired_by_key_or_newest", "key_mac"):
+        service.reuses.add(Sighting(retired, "api_key", None, call, service.now()))
 
 
 def reuse_refusal(service: Service, seen: Sighting) -> Refusal:
@@ -75,8 +86,9 @@ def idempotency_key_was_used(
 
 
 async def _find_retired(service: Service, shown: Shown) -> list[tuple[Retired, Shape]]:
-    by_key = await _look_up(service, shown.key, "retired_by_key_or_newest", "key_mac")
-    by_secret = await _look_up(service, shown.secret, "retired_by_secret_or_newest", "secret_mac")
+    keys, secrets = ([each] if each else [] for each in (shown.key, shown.secret))
+    by_key = _only(await _look_up(service, keys, "retired_by_key_or_newest", "key_mac"))
+    by_secret = _only(await _look_up(service, secrets, "retired_by_secret_or_newest", "secret_mac"))
     if by_key and by_secret and by_key.seq == by_secret.seq:
         return [(by_key, "pair")]
     alone: list[tuple[Retired | None, Shape]] = [
@@ -87,14 +99,20 @@ async def _find_retired(service: Service, shown: Shown) -> list[tuple[Retired, S
 
 
 async def _look_up(
-    service: Service, credential: Credential | None, query: str, column: str
-) -> Retired | None:
-    if credential is None:
-        return None
+    service: Service, credentials: Sequence[Credential], query: str, column: str
+) -> list[Retired]:
+    """What was replaced of these credentials, as often as it is among them."""
+    macs = [[mac.digest for mac in service.keyring.candidates(each)] for each in credentials]
+    if not macs:
+        return []
     # As in `agent_by_key`: where nothing is found, another record is read and dropped.
-    macs = [mac.digest for mac in service.keyring.candidates(credential)]
-    found = await service.store.look_up(Retired, query, macs)
-    return next((retired for retired in found if getattr(retired, column) in macs), None)
+    found = await service.store.look_up(Retired, query, [mac for each in macs for mac in each])
+    kept = {getattr(retired, column): retired for retired in found}
+    return [kept[mac] for each in macs for mac in each if mac in kept]
+
+
+def _only(found: list[Retired]) -> Retired | None:
+    return found[0] if found else None
 
 
 def _is_its_idempotency_key(service: Service, retired: Retired, shown: str | None) -> bool:

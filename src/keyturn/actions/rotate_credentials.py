@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from keyturn.actions.find_agent import agent_by_key, own_agent
+from keyturn.actions.guard_server_keys import confirm_server_keys_in
 from keyturn.actions.issue_credentials import Issued, Pair, new_pair, swap
 from keyturn.actions.notice_reuse import MAY_BE_REUSE, idempotency_key_was_used, notice_reuse
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
@@ -19,6 +20,7 @@ from keyturn.core.credential import Credential, Kind
 from keyturn.core.errors import (
     AgentIsRevoked,
     AgentNotFound,
+    InvalidCredentials,
     KeyturnError,
     TooManyRotationAttempts,
 )
@@ -188,6 +190,7 @@ class PairProof:
 
         Raises:
             KeyturnError: the first row that applies.
+            Unavailable: what is shown may be under a server key that is not here.
         """
         agent = agent_by_key(tx, self._service, self.shown.key)
         if agent is not None:
@@ -196,7 +199,12 @@ class PairProof:
         if agent is not None and facts.secret_matches and self.shown.idempotency_key is not None:
             used = idempotency_key_was_used(tx, self._service, agent, self.shown.idempotency_key)
             facts = replace(facts, idempotency_key_used=used)
-        refuse(self._rows, facts, self._service)
+        try:
+            refuse(self._rows, facts, self._service)
+        except InvalidCredentials:
+            if self.shown.key is not None and self.shown.secret is not None:
+                confirm_server_keys_in(tx, self._service)
+            raise
         return cast(Agent, agent)  # Row 5 has refused the request where there is none.
 
 

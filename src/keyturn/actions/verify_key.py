@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from keyturn.actions.find_agent import agent_by_key, kept_now
+from keyturn.actions.guard_server_keys import confirm_server_keys, confirm_server_keys_in
 from keyturn.actions.note_use import note_key_use
-from keyturn.actions.notice_reuse import notice_reuse
-from keyturn.actions.retire_credentials import Shown
+from keyturn.actions.notice_reuse import notice_reuse_of_keys
 from keyturn.actions.service import Call, Service
 from keyturn.core.agent import DAY, MAX_CREDITS, Agent
 from keyturn.core.credential import Credential, Kind
@@ -58,22 +58,22 @@ async def verify_key(
         InvalidCredentials: no key, one that is unknown, retired or malformed, or the agent of
             a developer whose agents that service does not see.
         AgentRevoked
-        Unavailable: the store can't answer.
+        Unavailable: the store can't answer, or the key may be kept under a server key that is not
+            here.
     """
     credential = service.parse(key, Kind.API_KEY)
     if credential is None:
         raise InvalidCredentials
-    found = await kept_now(service, Agent, "agent_by_key", credential)
-    agent = await _admitted(service, call, credential, found, asks)
-    note_key_use(service, call, agent, credential)
-    return agent
-
-
-async def _admitted(
-    service: Service, call: Call, credential: Credential, agent: Agent | None, asks: Token | None
-) -> Agent:
+    agent = await kept_now(service, Agent, "agent_by_key", credential)
     if agent is None:
-        await notice_reuse(service, call, Shown(credential))
+        await notice_reuse_of_keys(service, call, [credential])
+    admitted = _admitted(agent, asks)
+    note_key_use(service, call, admitted, credential)
+    return admitted
+
+
+def _admitted(agent: Agent | None, asks: Token | None) -> Agent:
+    if agent is None:
         raise InvalidCredentials
     if asks is not None and not asks.sees(agent.developer_id):
         raise InvalidCredentials
@@ -148,17 +148,21 @@ async def _verified(
         Agent, "agent_by_key", [mac for each in macs for mac in each]
     )
     agents = {agent.key_mac: agent for agent in kept}
-    told: list[Agent | Refused] = []
-    for credential, digests in zip(credentials, macs, strict=True):
-        agent = next((agents[digest] for digest in digests if digest in agents), None)
-        if credential is None:
-            told.append(InvalidCredentials())
-            continue
-        try:
-            told.append(await _admitted(service, call, credential, agent, asks))
-        except (InvalidCredentials, AgentRevoked) as refused:
-            told.append(refused)
-    return told
+    found = [
+        next((agents[digest] for digest in digests if digest in agents), None) for digests in macs
+    ]
+    unknown = [key for key, agent in zip(credentials, found, strict=True) if key and not agent]
+    if unknown:
+        await confirm_server_keys(service)
+        await notice_reuse_of_keys(service, call, unknown)
+    return [_told(agent, asks) for agent in found]
+
+
+def _told(agent: Agent | None, asks: Token | None) -> Agent | Refused:
+    try:
+        return _admitted(agent, asks)
+    except (InvalidCredentials, AgentRevoked) as refused:
+        return refused
 
 
 def _digests(service: Service, credential: Credential | None) -> list[bytes]:
@@ -171,6 +175,7 @@ def _charge(
     """Look again, for the key was good a moment ago, and take the cost."""
     agent = agent_by_key(tx, service, service.parse(check.key, Kind.API_KEY))
     if agent is None:
+        confirm_server_keys_in(tx, service)
         return InvalidCredentials()
     if agent.revoked:
         return AgentRevoked()

@@ -3,6 +3,9 @@
 One fsync then serves many changes. One that is refused leaves nothing and the others stand.
 Nearly every refusal comes before anything is written; where one does not, the batch is undone and
 run again with a savepoint around each change. Savepoints always would cost a third more.
+
+A change whose names another process has to itself lets the others of its batch go on. The writer
+waits a little for the first of those that were held up, and then, in turn, takes what has come.
 """
 
 import asyncio
@@ -33,11 +36,21 @@ class Conflict(Unavailable):
     """Another process was in the way: nothing was kept, and the batch may be run again."""
 
 
+class Taken(Unavailable):
+    """Another process has something to itself for longer than was waited: nothing was kept."""
+
+
 class Connection(Protocol):
     """What the writer needs of a database. Each method may raise `Unavailable`, or `Conflict`."""
 
-    def begin(self, alone: Collection[str], /) -> Transaction:
-        """Open a write transaction, which has these names to itself until it ends."""
+    def begin(
+        self, alone: Collection[str], waits_for: Collection[str], /
+    ) -> tuple[Transaction, Collection[str]]:
+        """Open a write transaction, which has names to itself until it ends.
+
+        With it come those of `alone` that another process has. It waits a little for those in
+        `waits_for`, and raises `Taken` where that was not enough.
+        """
 
     def changes(self) -> int:
         """How many rows were changed since the connection was opened."""
@@ -68,7 +81,7 @@ class Job:
     alone: Iterable[str]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    asked_at: float
+    given_up_at: float
     result: Any = None
     error: BaseException | None = None
 
@@ -76,7 +89,8 @@ class Job:
 class Writer:
     """The thread. `on_lost_commit` is called once, from it, when a commit has failed.
 
-    A change that has waited for over `patience` seconds is not begun any more.
+    A change that has waited for over `patience` seconds is not begun any more, nor is one that
+    another process has held up for over `turn`.
     """
 
     def __init__(
@@ -85,10 +99,13 @@ class Writer:
         connection: Connection,
         on_lost_commit: Callable[[], None],
         patience: float = math.inf,
+        turn: float = math.inf,
     ) -> None:
         self._patience = patience
+        self._turn = turn
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._gathered: list[Job] = []
+        self._held_up: list[Job] = []
         self._on_lost_commit = on_lost_commit
         self._connection = connection
         self._closed = False
@@ -105,10 +122,12 @@ class Writer:
             Unavailable: too many wait already, or the database can't answer.
         """
         loop = asyncio.get_running_loop()
-        job = Job(work, alone, loop, loop.create_future(), time.monotonic())
+        given_up_at = time.monotonic() + self._patience
+        job = Job(work, alone, loop, loop.create_future(), given_up_at)
         if self._closed or self._broken:
             raise Unavailable("the writer has stopped")
-        if self._jobs.qsize() + len(self._gathered) >= MAX_WAITING:
+        waiting = self._jobs.qsize() + len(self._gathered) + len(self._held_up)
+        if waiting >= MAX_WAITING:
             raise Unavailable("too many changes wait")
         # What is asked for in one turn of the loop is handed over, and then committed, together.
         self._gathered.append(job)
@@ -131,14 +150,14 @@ class Writer:
             self._refuse_waiting()
 
     def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
-            jobs = self._in_time([first, *self._take_waiting()])
-            if not jobs:
-                continue
+        wait = False
+        while (batch := self._next(wait)) is not None:
+            jobs = self._in_time(batch)
             try:
-                self._commit(jobs)
-                _deliver(jobs)
-                self._connection.after_commit()
+                if jobs:
+                    _deliver(self._commit(jobs, wait))
+                    self._connection.after_commit()
+                wait = bool(self._held_up) and not wait
             except Exception as error:  # Whatever it is, nobody knows what was kept.
                 self._broken = True
                 self._on_lost_commit()
@@ -147,10 +166,20 @@ class Writer:
         self._refuse_waiting()
         self._connection.close()
 
+    def _next(self, wait: bool) -> list[Job] | None:
+        """A batch, or None at the end; only of what was held up where that is waited for."""
+        held_up, self._held_up = self._held_up[:BATCH], self._held_up[BATCH:]
+        if wait:
+            return held_up
+        if held_up:
+            return held_up + self._take_waiting()
+        first = self._jobs.get()
+        return None if first is None else [first, *self._take_waiting()]
+
     def _in_time(self, jobs: list[Job]) -> list[Job]:
         """Those that somebody waits for; what was given up is not begun."""
         now = time.monotonic()
-        late = [job for job in jobs if now - job.asked_at > self._patience]
+        late = [job for job in jobs if now > job.given_up_at]
         _fail(late, Unavailable("it has waited too long"))
         return [job for job in jobs if job not in late]
 
@@ -165,20 +194,34 @@ class Writer:
                 jobs.append(job)
         return jobs
 
-    def _commit(self, jobs: list[Job]) -> None:
+    def _commit(self, jobs: list[Job], wait: bool) -> list[Job]:
+        """Those that have their outcome; the others are held up."""
         try:
-            self._run_and_commit(jobs)
+            done = self._run_and_commit(jobs, wait)
         except Unavailable as error:
-            for job in jobs:
+            if wait and isinstance(error, Taken):
+                # Next time another is waited for.
+                jobs, done = jobs[1:] + jobs[:1], []
+            else:
+                done = jobs
+            for job in done:
                 # A refusal too: it may rest on what another job had changed, and is undone.
                 job.error = error
+        held_up = [job for job in jobs if job not in done]
+        turn_ends_at = time.monotonic() + self._turn
+        for job in held_up:
+            job.given_up_at = min(job.given_up_at, turn_ends_at)
+        self._held_up += held_up
+        return done
 
-    def _run_and_commit(self, jobs: list[Job]) -> None:
+    def _run_and_commit(self, jobs: list[Job], wait: bool) -> list[Job]:
         for tries_left in reversed(range(CONFLICT_TRIES)):
             try:
-                if not self._run_together(jobs):
+                transaction, free = self._begin(jobs, wait)
+                if not self._run_together(transaction, free):
                     self._connection.rollback()
-                    self._run_apart(jobs)
+                    transaction, free = self._begin(free, wait)
+                    self._run_apart(transaction, free)
                 self._connection.commit()
             except Unavailable as error:
                 self._connection.rollback()
@@ -187,11 +230,17 @@ class Writer:
                 # Those who were in each other's way come back at different times.
                 time.sleep(random.uniform(0, CONFLICT_PAUSE * (CONFLICT_TRIES - tries_left)))  # noqa: S311
             else:
-                return
+                return free
+        raise AssertionError("unreachable")
 
-    def _run_together(self, jobs: list[Job]) -> bool:
+    def _begin(self, jobs: list[Job], wait: bool) -> tuple[Transaction, list[Job]]:
+        """A transaction, and those of the jobs that nobody is in the way of."""
+        waits_for = set(jobs[0].alone) if wait else set()
+        transaction, taken = self._connection.begin(_names(jobs), waits_for)
+        return transaction, [job for job in jobs if not set(taken).intersection(job.alone)]
+
+    def _run_together(self, transaction: Transaction, jobs: list[Job]) -> bool:
         """Run the jobs; False where one has failed and left something to undo."""
-        transaction = self._connection.begin(_names(jobs))
         for job in jobs:
             before = self._connection.changes()
             try:
@@ -204,8 +253,7 @@ class Writer:
                 job.error = error
         return True
 
-    def _run_apart(self, jobs: list[Job]) -> None:
-        transaction = self._connection.begin(_names(jobs))
+    def _run_apart(self, transaction: Transaction, jobs: list[Job]) -> None:
         for job in jobs:
             self._connection.savepoint()
             try:
@@ -219,6 +267,7 @@ class Writer:
                 self._connection.release()
 
     def _refuse_waiting(self) -> None:
+        _fail(self._held_up, Unavailable("the writer has stopped"))
         with contextlib.suppress(queue.Empty):
             while True:
                 job = self._jobs.get_nowait()

@@ -23,7 +23,9 @@ READ_MILLISECONDS = 2000
 SCAN_MILLISECONDS = 30_000
 WRITE_MILLISECONDS = 5000
 TURN_MILLISECONDS = 3000
-"""How long a writer waits for those of other processes."""
+"""How long a change waits for those of other processes."""
+TURN_STEP_MILLISECONDS = 50
+"""How long all changes of a process wait at once for one of them to have its turn."""
 CLOSING_SECONDS = 5.0
 """How long the end waits for a server that may be silent."""
 ANSWER_SECONDS = 15.0
@@ -48,6 +50,7 @@ class PostgresStore:
             WriterConnection(self._session, database.name),
             on_lost_commit,
             patience=ANSWER_SECONDS,
+            turn=TURN_MILLISECONDS / 1000,
         )
 
     async def look_up(
@@ -113,19 +116,25 @@ class WriterConnection:
         self._name = name
         self._transaction: PostgresTransaction | None = None
 
-    def begin(self, alone: Collection[str], /) -> Transaction:
-        slots = ",".join(str(slot) for slot in sorted({self._slot(name) for name in alone}))
+    def begin(
+        self, alone: Collection[str], waits_for: Collection[str], /
+    ) -> tuple[Transaction, Collection[str]]:
+        slots = {name: self._slot(name) for name in alone}
         # Each statement after the locks sees what is there by then; a snapshot made before
-        # them would not. All locks come in one order, so that none waits in a circle.
-        turns = f";SELECT FROM keyturn_turns WHERE slot IN ({slots}) ORDER BY slot FOR UPDATE"
+        # them would not. Those that are waited for come in one order, and before all that are
+        # not, so that none waits in a circle.
+        waits = f"SET LOCAL lock_timeout = {TURN_STEP_MILLISECONDS};" + _lock(
+            [slots[name] for name in waits_for], "ORDER BY slot FOR UPDATE"
+        )
         self._transaction = self._session.begin(
             "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;"
             "SET LOCAL synchronous_commit = on;"
-            f"SET LOCAL lock_timeout = {TURN_MILLISECONDS};"
-            + patience(WRITE_MILLISECONDS)
-            + (turns if slots else "")
+            + (waits if waits_for else "")
+            + f"SET LOCAL lock_timeout = {TURN_MILLISECONDS};{patience(WRITE_MILLISECONDS)};"
+            + _lock(slots.values(), "FOR UPDATE SKIP LOCKED")
         )
-        return self._transaction
+        had = {slot for (slot,) in self._transaction.begun_with}
+        return self._transaction, [name for name, slot in slots.items() if slot not in had]
 
     def changes(self) -> int:
         return self._transaction.changes if self._transaction else 0
@@ -154,3 +163,9 @@ class WriterConnection:
     def _slot(self, name: str) -> int:
         digest = blake2b(f"{self._name} {name}".encode(), digest_size=8).digest()
         return int.from_bytes(digest) % SLOTS
+
+
+def _lock(slots: Collection[int], how: str) -> str:
+    places = ",".join(str(slot) for slot in sorted(set(slots)))
+    rows = f"SELECT slot FROM keyturn_turns WHERE slot IN ({places}) {how};"  # noqa: S608
+    return rows if places else ""

@@ -6,6 +6,9 @@ SELECT version FROM keyturn_schema WHERE name = :name
 -- name: hold_schema
 SELECT version FROM keyturn_schema WHERE name = :name FOR UPDATE
 
+-- name: hold_server_key
+SELECT 1 FROM server_keys WHERE id = :id FOR UPDATE
+
 -- name: hold_token
 WITH held_developer AS (
     SELECT id FROM developers WHERE id = (SELECT developer_id FROM tokens WHERE id = :id) FOR SHARE

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ from keyturn.storage.store import Result, Transaction
 
 MAX_WAITING = 1024
 """Past so many that wait, others are refused at once."""
+MAX_WAITING_MACS = 8192
+"""As `MAX_WAITING`, for the values that all look-ups together ask for."""
+MESSAGE_MACS = 512
+"""Values in a message, or those of one look-up: the loop stands still while rows are taken in."""
 LOOK_UP_MILLISECONDS = 2000
 GRACE_SECONDS = 1.0
 """How long after its own limit the server is given up."""
@@ -34,6 +39,7 @@ class _LookUp:
     query: str
     macs: Sequence[bytes]
     rows: asyncio.Future[list[Row]]
+    given_up_at: float
     found: list[Row] = field(default_factory=list)
 
 
@@ -41,14 +47,16 @@ class LookUps:
     """Look-ups that wait at the same moment share one message to the server.
 
     It is sent after the last of them came, so each sees all that was acknowledged before it. One
-    that comes alone goes at once; those that come while a message is on its way share the next.
+    that comes alone goes at once; those that come while a message is on its way share the next,
+    or where they are many the next few.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._statements = statements_by_mac(database)
         self._line: Line | None = None
-        self._waiting: list[_LookUp] = []
+        self._waiting: deque[_LookUp] = deque()
+        self._waiting_macs = 0
         self._task: asyncio.Task[None] | None = None
 
     async def find(self, query: str, macs: Sequence[bytes]) -> list[Row]:
@@ -57,11 +65,13 @@ class LookUps:
         Raises:
             Unavailable: too many wait already, or the database can't answer.
         """
-        if len(self._waiting) >= MAX_WAITING:
+        full = self._waiting and self._waiting_macs + len(macs) > MAX_WAITING_MACS
+        if full or len(self._waiting) >= MAX_WAITING:
             raise Unavailable("too many look-ups wait")
         loop = asyncio.get_running_loop()
-        asked = _LookUp(query, macs, loop.create_future())
+        asked = _LookUp(query, macs, loop.create_future(), loop.time() + _patience())
         self._waiting.append(asked)
+        self._waiting_macs += len(macs)
         if self._task is None:
             self._task = loop.create_task(self._serve())
         return await asked.rows
@@ -73,8 +83,7 @@ class LookUps:
 
     async def _serve(self) -> None:
         try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
+            while asked := self._take():
                 try:
                     await self._ask(asked)
                 except Exception as error:  # Whatever it is, all of them wait for it.
@@ -83,6 +92,21 @@ class LookUps:
                             each.rows.set_exception(error)
         finally:
             self._task = None
+
+    def _take(self) -> list[_LookUp]:
+        """Those of the next message, in their order; one of many values has it to itself."""
+        now = asyncio.get_running_loop().time()
+        taken: list[_LookUp] = []
+        macs = 0
+        while self._waiting and (not taken or macs + len(self._waiting[0].macs) <= MESSAGE_MACS):
+            first = self._waiting.popleft()
+            self._waiting_macs -= len(first.macs)
+            if now <= first.given_up_at:
+                taken.append(first)
+                macs += len(first.macs)
+            elif not first.rows.done():
+                first.rows.set_exception(Unavailable("it has waited too long"))
+        return taken
 
     async def _ask(self, asked: list[_LookUp]) -> None:
         together: dict[str, list[tuple[_LookUp, bytes]]] = {}
@@ -112,7 +136,7 @@ class LookUps:
                 if self._line is None or self._line.closed:
                     made_before = None
                     self._line = Line(await connect_async(self._database))
-                results = await self._line.run(text, LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS)
+                results = await self._line.run(text, _patience())
             except Error as error:
                 if self._line is not None:
                     # Whatever state it is in.
@@ -129,6 +153,10 @@ class LookUps:
 
 
 _BEGIN = f"{SNAPSHOT};SET LOCAL statement_timeout = {LOOK_UP_MILLISECONDS}"
+
+
+def _patience() -> float:
+    return LOOK_UP_MILLISECONDS / 1000 + GRACE_SECONDS
 
 
 class Readers:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from psycopg import BaseConnection, Cursor, Error
-from psycopg.errors import Diagnostic
+from psycopg.errors import Diagnostic, LockNotAvailable
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from keyturn.core.errors import Unavailable
 from keyturn.core.fence import Record
-from keyturn.storage.group_commit import CONFLICT_TRIES, Conflict
+from keyturn.storage.group_commit import CONFLICT_TRIES, Conflict, Taken
 from keyturn.storage.postgres_server import (
     Connection,
     Database,
@@ -29,9 +29,13 @@ _WITHIN = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStat
 class PostgresTransaction:
     """Runs named statements on one connection."""
 
-    def __init__(self, connection: Connection, named: dict[str, str]) -> None:
+    def __init__(
+        self, connection: Connection, named: dict[str, str], begun_with: list[TupleRow]
+    ) -> None:
         self._connection = connection
         self._statements = named
+        self.begun_with = begun_with
+        """The rows of the last statement that opened it."""
         self.changes = 0
         """Rows that were changed, and statements that failed: both leave something to undo."""
 
@@ -78,6 +82,7 @@ class Session:
         """Open a transaction, on a new connection where the last one is gone.
 
         Raises:
+            Taken: the statement has waited for a lock, for as long as it shall.
             Unavailable
         """
         try:
@@ -92,6 +97,8 @@ class Session:
             return self._begin(self._connection, statement)
         except Error as error:
             self.rollback()
+            if isinstance(error, LockNotAvailable):
+                raise Taken("another process has it to itself") from None
             raise unavailable(error) from None
 
     def run(self, statement: str) -> None:
@@ -148,8 +155,9 @@ class Session:
 
     def _begin(self, connection: Connection, statement: str) -> PostgresTransaction:
         self._began = time.monotonic()
-        connection.execute(statement)
-        return PostgresTransaction(connection, self._statements)
+        *_, last = connection.execute(statement).results()
+        rows = last.fetchall() if last.description else []
+        return PostgresTransaction(connection, self._statements, rows)
 
     def _open(self) -> Connection:
         if self._connection is None:

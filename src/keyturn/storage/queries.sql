@@ -14,6 +14,18 @@ UPDATE server_keys SET abandoned = 1 WHERE id = :id AND abandoned = 0
 -- name: restore_server_key
 UPDATE server_keys SET abandoned = 0 WHERE id = :id AND abandoned = 1
 
+-- name: hold_server_key
+-- Until the transaction ends nobody puts anything under it: here nobody can.
+SELECT 1
+
+-- name: forget_server_key
+DELETE FROM server_keys WHERE id = :id
+
+-- name: server_keys_of_verifier
+SELECT
+    (SELECT count(*) FROM server_keys WHERE abandoned = 0),
+    (SELECT count(*) FROM server_keys WHERE abandoned = 0 AND verifier = :mac)
+
 -- name: count_agents_under_server_key
 SELECT count(*) FROM agents WHERE key_server_key = :id OR secret_server_key = :id
 

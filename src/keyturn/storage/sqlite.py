@@ -206,11 +206,13 @@ class WriterConnection:
         self._checkpoints = checkpoints
         self._wal_pages = 0
 
-    def begin(self, _alone: Collection[str], /) -> Transaction:
+    def begin(
+        self, _alone: Collection[str], _waits_for: Collection[str], /
+    ) -> tuple[Transaction, Collection[str]]:
         # Nobody else writes until the transaction ends, whatever they would change.
         self._fenced.clear()
         self._execute("BEGIN IMMEDIATE")
-        return self._transaction
+        return self._transaction, ()
 
     def changes(self) -> int:
         return self._connection.total_changes()
