@@ -34,7 +34,6 @@ ROUTES: dict[str, set[str]] = {
     "/healthz": {"GET"},
     "/readyz": {"GET"},
     "/metrics": {"GET"},
-    "/setup": {"GET"},
     "/docs": {"GET"},
 }
 # Forward authentication takes every method; a description can name these.

@@ -107,7 +107,7 @@ def test_a_page_has_no_outside_address(service: Service, path: str) -> None:
 
 
 def test_the_setup_page_names_the_command(service: Service) -> None:
-    assert "keyturn developer create" in service.get("/setup").text
+    assert "keyturn developer invite" in service.get("/setup").text
 
 
 def test_the_reference_has_every_route(service: Service) -> None:

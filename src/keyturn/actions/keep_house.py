@@ -51,6 +51,7 @@ class Housekeeping:
         await _until_done(forget_old_audit, service)
         await _until_done(forget_old_retired, service)
         await _until_done(forget_old_charges, service)
+        await _until_done(forget_ended_sessions, service)
 
     async def expire_receipts(self, service: Service) -> None:
         """Delete sealed answers whose time is over, which for a registration comes soon.
@@ -122,6 +123,19 @@ async def forget_old_charges(service: Service) -> int:
     return await service.store.write(
         lambda tx: tx.execute("forget_charges", now=service.now(), limit=ROWS_AT_ONCE)
     )
+
+
+async def forget_ended_sessions(service: Service) -> int:
+    """Delete sessions and invitations whose time is over; how many were deleted."""
+    now = service.now()
+
+    def forget(tx: Transaction) -> int:
+        ended = tx.all(str, "expired_tokens", now=now, limit=ROWS_AT_ONCE)
+        for token_id in ended:
+            tx.execute("delete_token", id=token_id)
+        return len(ended)
+
+    return await service.store.write(forget)
 
 
 async def check_ready(service: Service) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -20,8 +21,6 @@ _Result = TypeVar("_Result")
 _hasher = PasswordHasher()
 _threads = ThreadPoolExecutor(AT_ONCE, "argon2")
 _waiting = 0
-# Of no password: who is unknown costs as much as who is known.
-_NOBODYS = _hasher.hash("")
 
 
 async def hashed(password: str) -> str:
@@ -43,9 +42,17 @@ def needs_rehash(kept: str) -> bool:
     return _hasher.check_needs_rehash(kept)
 
 
+@cache
+def _nobodys() -> str:
+    """Of no password. Not made at the start, of which it would be a good part."""
+    return _hasher.hash("")
+
+
 def _matches(password: str, kept: str | None) -> bool:
+    # Who is unknown costs as much as who is known.
+    nobodys = _nobodys()
     try:
-        _hasher.verify(kept or _NOBODYS, password)
+        _hasher.verify(kept or nobodys, password)
     except (InvalidHashError, VerificationError):
         return False
     return kept is not None

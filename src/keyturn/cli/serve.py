@@ -141,6 +141,8 @@ def _config(settings: Settings) -> Config:
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        # A worker that starts on a busy machine is slow, and not dead.
+        timeout_worker_healthcheck=GRACE_SECONDS,
     )
 
 

@@ -1,0 +1,189 @@
+"""Sessions begin with a password and end in many ways; a code makes the first operator once."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from keyturn.actions.invite_developer import LIFETIME, accept_invitation, invite
+from keyturn.actions.manage_developers import disable_developer
+from keyturn.actions.note_use import write_uses
+from keyturn.actions.set_up import CODE_LIFETIME, set_up, setup_code
+from keyturn.actions.sign_in import NewSession, authenticate_session, sign_in
+from keyturn.core.errors import (
+    EmailTaken,
+    KeyturnError,
+    SessionEnded,
+    SetUpAlready,
+    TooManySignIns,
+    WrongCode,
+    WrongPassword,
+)
+from keyturn.core.session import MAX_AGE, MAX_IDLE
+from tests.actions.keeper import Keeper
+from tests.actions.world import World, call
+from tests.storage.batches import do
+
+EMAIL, PASSWORD = "bob@example.com", "bob's long password"
+
+
+@pytest.fixture
+def bob(world: World) -> NewSession:
+    """A developer who has joined, in a browser of theirs."""
+    invited = do(invite(world.service, call(), world.operator, EMAIL, operator=False))
+    return do(accept_invitation(world.service, call(), invited.code.reveal(), PASSWORD))
+
+
+def is_alive(world: World, made: NewSession) -> bool:
+    with contextlib.suppress(SessionEnded):
+        do(authenticate_session(world.service, made.credential.reveal()))
+        return True
+    return False
+
+
+def test_a_session_that_is_not_used_ends_and_one_that_is_goes_on(
+    world: World, bob: NewSession
+) -> None:
+    world.clock.wait(MAX_IDLE - 1)
+    assert is_alive(world, bob)
+    do(write_uses(world.service))
+    world.clock.wait(MAX_IDLE - 1)
+    assert is_alive(world, bob)
+    do(write_uses(world.service))
+    world.clock.wait(MAX_IDLE)
+    assert not is_alive(world, bob)
+
+
+def test_no_session_outlives_a_week_and_housekeeping_removes_what_is_left(
+    world: World, bob: NewSession
+) -> None:
+    keeper = Keeper(world)
+    keeper.after(0)
+    for _ in range(MAX_AGE // (MAX_IDLE // 2) - 1):
+        keeper.after(MAX_IDLE // 2)
+        assert is_alive(world, bob)
+        do(write_uses(world.service))
+    keeper.after(MAX_IDLE // 2)
+    assert not is_alive(world, bob)
+    kept = do(
+        world.service.store.read(
+            lambda tx: tx.all(
+                str, "tokens_of_kind", developer_id=bob.session.developer_id, kind="ss"
+            )
+        )
+    )
+    assert kept == []
+
+
+def test_disabling_a_developer_ends_their_sessions_and_codes(world: World, bob: NewSession) -> None:
+    invited = do(invite(world.service, call(), world.operator, "eve@example.com", operator=False))
+    for developer_id in (bob.session.developer_id, invited.developer.id):
+        do(disable_developer(world.service, call(), world.operator, developer_id))
+    assert not is_alive(world, bob)
+    with pytest.raises(WrongPassword):
+        do(sign_in(world.service, call(), EMAIL, PASSWORD, None))
+    with pytest.raises(WrongCode):
+        do(accept_invitation(world.service, call(), invited.code.reveal(), PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("case", "email", "password"),
+    [
+        ("a wrong password", EMAIL, "certainly not this"),
+        ("nobody", "nobody@example.com", PASSWORD),
+        ("the built-in owner, who has no email", "", PASSWORD),
+        ("a password that is too long to be one", EMAIL, "x" * 5000),
+    ],
+)
+@pytest.mark.usefixtures("bob")
+def test_who_is_wrong_is_not_told_why(world: World, case: str, email: str, password: str) -> None:
+    with pytest.raises(WrongPassword) as refused:
+        do(sign_in(world.service, call(), email, password, None))
+    assert refused.value.detail == WrongPassword.detail, case
+
+
+@pytest.mark.usefixtures("bob")
+def test_an_email_is_known_in_capitals_too(world: World) -> None:
+    do(sign_in(world.service, call(), f" {EMAIL.upper()} ", PASSWORD, None))
+
+
+@pytest.mark.usefixtures("bob")
+def test_signing_in_rightly_costs_no_try(world: World) -> None:
+    for _ in range(12):
+        do(sign_in(world.service, call(), EMAIL, PASSWORD, None))
+
+
+def test_a_mark_of_another_developers_browser_opens_nothing(world: World, bob: NewSession) -> None:
+    invited = do(invite(world.service, call(), world.operator, "eve@example.com", operator=False))
+    eve = do(accept_invitation(world.service, call(), invited.code.reveal(), "eve's password 1"))
+    here = call()
+    for _ in range(10):
+        with pytest.raises(WrongPassword):
+            do(sign_in(world.service, here, EMAIL, "certainly not this", eve.device))
+    with pytest.raises(TooManySignIns):
+        do(sign_in(world.service, here, EMAIL, PASSWORD, eve.device))
+    do(sign_in(world.service, here, EMAIL, PASSWORD, bob.device))
+
+
+def test_an_invitation_ends_after_a_week(world: World) -> None:
+    invited = do(invite(world.service, call(), world.operator, EMAIL, operator=False))
+    world.clock.wait(LIFETIME)
+    with pytest.raises(WrongCode):
+        do(accept_invitation(world.service, call(), invited.code.reveal(), PASSWORD))
+
+
+def test_of_two_who_have_one_invitation_one_joins(world: World) -> None:
+    invited = do(invite(world.service, call(), world.operator, EMAIL, operator=False))
+
+    async def both() -> list[NewSession | BaseException]:
+        joining = [
+            accept_invitation(world.service, call(), invited.code.reveal(), f"{PASSWORD} {number}")
+            for number in range(2)
+        ]
+        return await asyncio.gather(*joining, return_exceptions=True)
+
+    made = do(both())
+    assert sorted(type(each).__name__ for each in made) == ["NewSession", "WrongCode"]
+
+
+def test_nobody_is_invited_twice_under_one_email(world: World) -> None:
+    do(invite(world.service, call(), world.operator, EMAIL, operator=False))
+    with pytest.raises(EmailTaken):
+        do(invite(world.service, call(), world.operator, EMAIL.upper(), operator=True))
+
+
+@pytest.fixture
+def without_operator(world: World) -> World:
+    """An installation whose operator is gone."""
+    do(disable_developer(world.service, call(), world.operator, world.operator.developer_id))
+    return world
+
+
+def test_of_two_who_have_the_setup_code_one_becomes_operator(without_operator: World) -> None:
+    service = without_operator.service
+    code = do(setup_code(service))
+    assert code is not None
+
+    async def both() -> list[NewSession | BaseException]:
+        emails = ("ann@example.com", "ben@example.com")
+        made = [set_up(service, call(), code, email, PASSWORD) for email in emails]
+        return await asyncio.gather(*made, return_exceptions=True)
+
+    results = do(both())
+    (session,) = [each for each in results if isinstance(each, NewSession)]
+    (refused,) = [each for each in results if isinstance(each, KeyturnError)]
+    assert isinstance(refused, SetUpAlready | WrongCode)
+    assert session.session.operator
+    assert do(setup_code(service)) is None
+
+
+def test_the_setup_code_is_the_same_for_an_hour(without_operator: World) -> None:
+    service = without_operator.service
+    first = do(setup_code(service))
+    without_operator.clock.wait(CODE_LIFETIME - 1)
+    assert do(setup_code(service)) == first
+    without_operator.clock.wait(1)
+    assert first is not None
+    with pytest.raises(WrongCode):
+        do(set_up(service, call(), first, EMAIL, PASSWORD))
+    assert do(setup_code(service)) != first
