@@ -162,7 +162,9 @@ async def browse_agents(
         confirm(tx, principal)
         found = tx.all(Agent, order.query, limit=limit + 1, **start, **filters)
         page = Page(found[:limit], order.cursor(found[limit - 1]) if len(found) > limit else None)
-        count = tx.one(int, "count_agents", limit=COUNTED + 1, **filters) or 0
+        count = len(found)
+        if cursor or count > limit:
+            count = tx.one(int, "count_agents", limit=COUNTED + 1, **filters) or 0
         owners = _owners(tx, page.items) if principal.operator else {}
         return Browsed(page, count, owners)
 

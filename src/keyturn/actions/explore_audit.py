@@ -20,10 +20,10 @@ from keyturn.core.audit_trail import Action, Entry
 from keyturn.core.histogram import Histogram, histogram, width_of_bars
 from keyturn.storage.store import Transaction
 
-LOOKED_AT = 5_000
+LOOKED_AT = 2_000
 """How many entries are looked at for what no index tells."""
 AT_ONCE = 500
-COUNTED = 200_000
+COUNTED = 100_000
 """How many entries, at most, a histogram counts of those that an index tells."""
 PICTURED = 30 * DAY
 """Of which a histogram is made where nothing else was asked for."""
