@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.actions import populated as filled
 from tests.actions.reused import Life, a_life
 from tests.actions.world import World, make_databases, opened
+from tests.storage.backends import Place, Postgres
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,16 @@ def world(fresh: Path, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def life(world: World) -> Life:
     return a_life(world)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def populated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[filled.Populated]:
+    """A database of either kind with agents and a trail in it, which tests only read."""
+    folder = tmp_path_factory.mktemp("populated")
+    place = Place("sqlite", "keyturn.db", folder)
+    if request.param == "postgres":
+        place = Postgres().new_place(request.getfixturevalue("postgres"), folder)
+    with filled.opened(place, folder) as made:
+        yield made

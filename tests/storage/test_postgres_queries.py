@@ -22,7 +22,7 @@ NAMED = {name: postgres_server.statements(database) for name, database in DESCRI
 BYTES = {"mac", "lookup", "salt", "sealed", "verifier", "old_mac", "new_mac"}
 NUMBERS = re.compile(
     r"now|at|.*_at|.*_by|.*before.*|after|since|until|limit|quota|through|seq|generation|cost|count|"
-    r"times|fenced|operator|self_registered|by_agent|max_uses|credit_balance|rotation_period_days"
+    r"times|fenced|operator|self_registered|by_agent|max_uses|credit_balance|rotation_period_days|turn|width|after_seq"
 )
 LACKING = re.compile(
     r"(?i)\b(pg_(try_)?advisory_\w+|pg_notify|(un)?listen|notify|temp|temporary|unlogged)\b"
@@ -51,7 +51,9 @@ def connection(postgres: Cluster) -> Iterator[psycopg.Connection[TupleRow]]:
 def plan(connection: psycopg.Connection[TupleRow], database: str, name: str) -> str:
     statement = NAMED[database][name]
     values = {each: value(each) for each in re.findall(r"%\((\w+)\)s", statement)}
-    for listed in {"uses", "seqs"} & values.keys():
+    if name.startswith("agents_by_name"):
+        values["after"] = "x"
+    for listed in {"ids", "uses", "seqs"} & values.keys():
         values[listed] = "[]" if "json" in statement else 1
     rows = connection.execute("EXPLAIN " + statement, values).fetchall()
     return "\n".join(row[0] for row in rows)

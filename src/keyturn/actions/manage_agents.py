@@ -44,7 +44,7 @@ async def list_agents(
     query = "agents_of_everybody" if principal.operator else "agents_of_developer"
     (start,) = before(cursor)
     values: dict[str, Any] = {"status": status, "before": start, "limit": limit + 1}
-    escaped = _escape_like(search) if search else None
+    escaped = escape_like(search) if search else None
     values |= {
         "name_pattern": f"%{escaped}%" if escaped else None,
         "id_pattern": f"{escaped}%" if escaped else None,
@@ -192,7 +192,8 @@ def _changed_columns(changes: AgentChanges) -> dict[str, Any]:
     return {column: value for column, value in columns.items() if value is not None}
 
 
-def _escape_like(text: str) -> str:
+def escape_like(text: str) -> str:
+    """What finds exactly this text, within a pattern of LIKE whose escape is a backslash."""
     # SQLite ends a pattern at NUL, which is in no name: as what is no character it finds nothing.
     text = text.replace("\0", "\ufffe")
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

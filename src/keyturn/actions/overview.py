@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+from keyturn.actions.explore_audit import names_of_agents
 from keyturn.actions.find_agent import confirm
+from keyturn.actions.read_audit import numbered
 from keyturn.actions.service import Principal, Service
-from keyturn.core.agent import DAY
+from keyturn.core.agent import DAY, Agent
+from keyturn.core.audit_trail import Entry
 from keyturn.storage.store import Transaction
 
 DAYS = 30
 REFUSAL_DAYS = 7
+LISTED = 10
 MAX_REFUSALS = 5_000
 """Of the newest so many the reasons are counted: a flood must not make a page slow."""
 
@@ -26,12 +30,17 @@ class RotationsOfDay:
 class Overview:
     """The last 30 days of rotations, oldest first; refusals of 7 days; agents by their state.
 
-    A state is fresh, due, overdue, quarantined or revoked.
+    A state is fresh, due, overdue, quarantined or revoked. Alerts are of 30 days, critical ones
+    first, then newest first; `names` are those of their agents by id. Overdue agents are active
+    or quarantined, and those whose rotation was due first come first.
     """
 
     rotations: list[RotationsOfDay]
     refusals: list[tuple[str, int]]
     agents: dict[str, int]
+    alerts: list[Entry]
+    names: dict[str, str]
+    overdue: list[Agent]
 
 
 async def overview(service: Service, principal: Principal) -> Overview:
@@ -43,6 +52,7 @@ async def overview(service: Service, principal: Principal) -> Overview:
         confirm(tx, principal)
         whose = {"developer_id": principal.scope}
         days = range(today - DAYS + 1, today + 1)
+        alerts = _alerts(tx, now - DAYS * DAY, whose)
         return Overview(
             rotations=[_rotations(tx, day * DAY, whose) for day in days],
             refusals=tx.all(
@@ -53,9 +63,23 @@ async def overview(service: Service, principal: Principal) -> Overview:
                 **whose,
             ),
             agents=dict(tx.all(_two, "agents_by_state", now=now, **whose)),
+            alerts=alerts,
+            names=names_of_agents(tx, principal, alerts),
+            overdue=tx.all(Agent, "agents_overdue", now=now, limit=LISTED, **whose),
         )
 
     return await service.store.scan(count)
+
+
+def _alerts(tx: Transaction, since: int, whose: dict[str, str | None]) -> list[Entry]:
+    found: list[Entry] = []
+    for severity in ("critical", "warning"):
+        # As `insert_entry` writes it; quotes within what others have sent are escaped.
+        pattern = f'%"severity": "{severity}"%'
+        left = LISTED - len(found)
+        values = {"since": since, "severity_pattern": pattern, "limit": left, **whose}
+        found += [item.entry for item in tx.all(numbered, "newest_reuses", **values)]
+    return found
 
 
 def _two(name: str, count: int) -> tuple[str, int]:

@@ -27,7 +27,7 @@ class Page(Generic[Item]):
         """The page out of `found`, which was asked for with one item more than the limit."""
         items = found[:limit]
         more = len(found) > limit
-        return cls(items, _encode(place(items[-1])) if more else None)
+        return cls(items, cursor_of(place(items[-1])) if more else None)
 
 
 def before(cursor: str | None, numbers: int = 1) -> Place:
@@ -44,11 +44,12 @@ def before(cursor: str | None, numbers: int = 1) -> Place:
     except (ValueError, binascii.Error):
         raise InvalidRequest("cursor", "must be a nextCursor of this list") from None
     known = len(place) == numbers and all(0 < number < _NEWEST for number in place)
-    if not known or _encode(place) != cursor:
+    if not known or cursor_of(place) != cursor:
         raise InvalidRequest("cursor", "must be a nextCursor of this list")
     return place
 
 
-def _encode(place: Place) -> str:
+def cursor_of(place: Place) -> str:
+    """The cursor of the page whose items are before this place."""
     text = ".".join(map(str, place))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

@@ -14,6 +14,7 @@ from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.pages import Page, Place, before
 from keyturn.actions.service import Principal, Service
 from keyturn.core.audit_trail import Entry
+from keyturn.storage.store import Transaction
 
 EXPORT_PAGE = 500
 _COLUMNS = tuple(field.name for field in fields(Entry))
@@ -52,7 +53,7 @@ async def list_audit(
     start = before(cursor, 2)
     await move_refusals_to_trail(service)
     found = await _read(service, principal, chosen, start, limit + 1)
-    return Page.of(found, limit, lambda numbered: numbered.place)
+    return Page.of(found, limit, lambda item: item.place)
 
 
 async def export_audit(
@@ -68,7 +69,7 @@ async def export_audit(
     async def pages() -> AsyncIterator[list[Entry]]:
         found = first
         while found:
-            yield [numbered.entry for numbered in found]
+            yield [item.entry for item in found]
             # Whoever reads slowly may have lost their token meanwhile.
             await service.store.read(lambda tx: confirm(tx, principal))
             found = await _read(service, principal, chosen, found[-1].place, EXPORT_PAGE)
@@ -79,6 +80,13 @@ async def export_audit(
 async def _read(
     service: Service, principal: Principal, chosen: AuditFilter, start: Place, limit: int
 ) -> list[Numbered]:
+    return await service.store.scan(lambda tx: entries_before(tx, principal, chosen, start, limit))
+
+
+def entries_before(
+    tx: Transaction, principal: Principal, chosen: AuditFilter, start: Place, limit: int
+) -> list[Numbered]:
+    """Some of what the developer may see, newest first, from the place that they are before."""
     if chosen.until is not None:
         start = min(start, (chosen.until, 0))
     at, seq = start
@@ -100,9 +108,10 @@ async def _read(
         values["developer_id"] = principal.scope
     else:
         query = "audit_of_everybody"
-    return await service.store.scan(lambda tx: tx.all(_numbered, query, **values))
+    return tx.all(numbered, query, **values)
 
 
-def _numbered(seq: int, *columns: Any) -> Numbered:
+def numbered(seq: int, *columns: Any) -> Numbered:
+    """A row of the trail."""
     values = dict(zip(_COLUMNS, columns, strict=True))
     return Numbered(seq, Entry(**{**values, "details": json.loads(values["details"])}))

@@ -1,6 +1,9 @@
 """Revocation and its way back: a revoked agent's credentials are refused everywhere."""
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal
 
 from keyturn.actions.find_agent import own_agent
 from keyturn.actions.issue_credentials import Issued, new_pair, swap
@@ -11,10 +14,13 @@ from keyturn.actions.service import REVOCATION_LIMIT, Call, Principal, Service
 from keyturn.actions.take_attempt import take_own_attempt
 from keyturn.core.agent import Agent
 from keyturn.core.audit_trail import Action, Actor
-from keyturn.core.errors import AgentActive, AgentNotFound, TooManyAttempts
+from keyturn.core.errors import AgentActive, AgentNotFound, InvalidRequest, TooManyAttempts
 from keyturn.core.fence import agent_record
 from keyturn.core.rotation import REVOCATION_ROWS
 from keyturn.storage.store import Transaction
+
+MAX_AT_ONCE = 100
+RevokeOutcome = Literal["revoked", "already_revoked", "not_found"]
 
 
 def end_agent(tx: Transaction, agent: Agent) -> bool:
@@ -65,14 +71,54 @@ async def revoke_for_developer(
     async with refusals_recorded(service, call, Action.AGENT_REVOKED, principal):
 
         def revoke(tx: Transaction) -> str:
-            agent = own_agent(tx, principal, agent_id)
-            attempt = Attempt(Action.AGENT_REVOKED, principal.actor)
-            attempt.names(agent)
-            if end_agent(tx, agent):
-                record(tx, service, call, attempt, **({"reason": reason} if reason else {}))
-            return agent.id
+            if _revoke_one(tx, service, call, principal, agent_id, reason) == "not_found":
+                raise AgentNotFound
+            return agent_id
 
         return await service.store.write(revoke, alone=[agent_id])
+
+
+async def revoke_agents(
+    service: Service, call: Call, principal: Principal, agent_ids: Iterable[str], reason: str
+) -> dict[str, RevokeOutcome]:
+    """A developer revokes many agents in one change; what came of it, by id.
+
+    Those that are gone, or another developer's, are refused and the others revoked all the same.
+
+    Raises:
+        InvalidRequest: they are over 100.
+        InvalidToken: as `own_agent`.
+    """
+    ids = list(dict.fromkeys(agent_ids))
+    if len(ids) > MAX_AT_ONCE:
+        raise InvalidRequest("agents", f"must be at most {MAX_AT_ONCE}")
+
+    def revoke(tx: Transaction) -> dict[str, RevokeOutcome]:
+        return {each: _revoke_one(tx, service, call, principal, each, reason) for each in ids}
+
+    outcomes = await service.store.write(revoke, alone=ids)
+    for outcome in outcomes.values():
+        if outcome == "not_found":
+            with contextlib.suppress(AgentNotFound):
+                async with refusals_recorded(service, call, Action.AGENT_REVOKED, principal):
+                    raise AgentNotFound
+    return outcomes
+
+
+def _revoke_one(
+    tx: Transaction, service: Service, call: Call, principal: Principal, agent_id: str, reason: str
+) -> RevokeOutcome:
+    """Revoke an agent of the developer's in a transaction of theirs."""
+    try:
+        agent = own_agent(tx, principal, agent_id)
+    except AgentNotFound:
+        return "not_found"
+    if not end_agent(tx, agent):
+        return "already_revoked"
+    attempt = Attempt(Action.AGENT_REVOKED, principal.actor)
+    attempt.names(agent)
+    record(tx, service, call, attempt, **({"reason": reason} if reason else {}))
+    return "revoked"
 
 
 async def reinstate_agent(

@@ -104,3 +104,8 @@ SELECT reason, CAST(sum(times) AS BIGINT) FROM (
     ORDER BY at DESC LIMIT :limit
 ) AS refused
 GROUP BY reason ORDER BY sum(times) DESC, reason
+
+-- name: names_of_agents
+SELECT id, name FROM agents
+WHERE id IN (SELECT json_array_elements_text(CAST(:ids AS JSON)))
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)

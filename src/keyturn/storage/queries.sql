@@ -118,6 +118,117 @@ WHERE developer_id = :developer_id AND seq < :before
     AND (:name_pattern IS NULL OR name LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\')
 ORDER BY seq DESC LIMIT :limit
 
+-- name: agents_newest_first
+SELECT * FROM agents
+WHERE seq < :after_seq
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
+        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
+        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
+        ELSE 'fresh'
+    END)
+    AND (
+        CAST(:name_pattern AS TEXT) IS NULL
+        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
+    )
+ORDER BY seq DESC LIMIT :limit
+
+-- name: agents_oldest_first
+SELECT * FROM agents
+WHERE seq > :after_seq
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
+        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
+        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
+        ELSE 'fresh'
+    END)
+    AND (
+        CAST(:name_pattern AS TEXT) IS NULL
+        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
+    )
+ORDER BY seq LIMIT :limit
+
+-- name: agents_by_name
+SELECT * FROM agents
+WHERE (name, seq) > (:after, :after_seq)
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
+        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
+        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
+        ELSE 'fresh'
+    END)
+    AND (
+        CAST(:name_pattern AS TEXT) IS NULL
+        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
+    )
+ORDER BY name, seq LIMIT :limit
+
+-- name: agents_by_name_backwards
+SELECT * FROM agents
+WHERE (name, seq) < (:after, :after_seq)
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
+        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
+        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
+        ELSE 'fresh'
+    END)
+    AND (
+        CAST(:name_pattern AS TEXT) IS NULL
+        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
+    )
+ORDER BY name DESC, seq DESC LIMIT :limit
+
+-- name: agents_by_number
+SELECT * FROM agents
+WHERE (:turn * CASE CAST(:sort AS TEXT)
+        WHEN 'due' THEN key_created_at + 86400000 * rotation_period_days
+        WHEN 'used' THEN coalesce(last_used_at, 0)
+        ELSE credit_balance
+    END, :turn * seq) > (:after, :after_seq)
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
+        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
+        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
+        ELSE 'fresh'
+    END)
+    AND (
+        CAST(:name_pattern AS TEXT) IS NULL
+        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
+    )
+ORDER BY :turn * CASE CAST(:sort AS TEXT)
+    WHEN 'due' THEN key_created_at + 86400000 * rotation_period_days
+    WHEN 'used' THEN coalesce(last_used_at, 0)
+    ELSE credit_balance
+END, :turn * seq LIMIT :limit
+
+-- name: agents_overdue
+SELECT * FROM agents
+WHERE status <> 'revoked' AND key_created_at + 86400000 * rotation_period_days < :now
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+ORDER BY key_created_at + 86400000 * rotation_period_days, seq LIMIT :limit
+
+-- name: count_agents
+SELECT count(*) FROM (
+    SELECT 1 FROM agents
+    WHERE (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+        AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+        AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
+            WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
+            WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
+            ELSE 'fresh'
+        END)
+        AND (
+            CAST(:name_pattern AS TEXT) IS NULL
+            OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
+        )
+    LIMIT :limit
+) AS found
+
 -- name: replace_credentials
 UPDATE agents SET
     status = 'active', generation = generation + 1,
@@ -423,6 +534,50 @@ SELECT CASE
     END AS state, count(*) FROM agents
 WHERE CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id
 GROUP BY 1
+
+-- name: audit_entry
+SELECT * FROM audit
+WHERE id = :id AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+
+-- name: newest_reuses
+SELECT * FROM audit
+WHERE action = 'credential.reused' AND at >= :since AND details LIKE :severity_pattern
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+ORDER BY at DESC, seq DESC LIMIT :limit
+
+-- name: names_of_agents
+SELECT id, name FROM agents
+WHERE id IN (SELECT value FROM json_each(:ids))
+    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+
+-- name: bars_of_everybody
+SELECT at / :width, count(*), min(at) FROM (
+    SELECT at FROM audit WHERE at >= :since AND at < :until ORDER BY at DESC LIMIT :limit
+) AS counted GROUP BY 1
+
+-- name: bars_of_developer
+SELECT at / :width, count(*), min(at) FROM (
+    SELECT at FROM audit
+    WHERE developer_id = :developer_id AND at >= :since AND at < :until
+    ORDER BY at DESC LIMIT :limit
+) AS counted GROUP BY 1
+
+-- name: bars_of_action
+SELECT at / :width, count(*), min(at) FROM (
+    SELECT at FROM audit
+    WHERE action = :action AND at >= :since AND at < :until
+        AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    ORDER BY at DESC LIMIT :limit
+) AS counted GROUP BY 1
+
+-- name: bars_of_agent
+SELECT at / :width, count(*), min(at) FROM (
+    SELECT at FROM audit
+    WHERE agent_id = :agent_id AND at >= :since AND at < :until
+        AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+        AND (CAST(:action AS TEXT) IS NULL OR action = :action)
+    ORDER BY at DESC LIMIT :limit
+) AS counted GROUP BY 1
 
 -- name: forget_audit_before
 DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < :before LIMIT :limit)
