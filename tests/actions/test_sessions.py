@@ -132,6 +132,23 @@ def test_a_mark_of_another_developers_browser_opens_nothing(world: World, bob: N
     do(sign_in(world.service, here, EMAIL, PASSWORD, bob.device))
 
 
+def test_a_browser_is_not_known_any_more_when_the_password_changes(
+    world: World, bob: NewSession
+) -> None:
+    before = do(sign_in(world.service, call(), EMAIL, PASSWORD, None))
+    changed = do(
+        change_password(world.service, call(), before.session, PASSWORD, "bob's other password")
+    )
+    here = call()
+    for mark in [bob.device] * 5 + [before.device] * 5:
+        with pytest.raises(WrongPassword):
+            do(sign_in(world.service, here, EMAIL, PASSWORD, mark))
+    for mark in (bob.device, before.device):
+        with pytest.raises(TooManySignIns):
+            do(sign_in(world.service, here, EMAIL, PASSWORD, mark))
+    do(sign_in(world.service, here, EMAIL, "bob's other password", changed.device))
+
+
 def test_a_password_that_is_changed_while_it_is_checked_opens_nothing(
     world: World, bob: NewSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
