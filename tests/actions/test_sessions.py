@@ -149,6 +149,14 @@ def test_a_browser_is_not_known_any_more_when_the_password_changes(
     do(sign_in(world.service, here, EMAIL, "bob's other password", changed.device))
 
 
+def test_what_is_typed_as_the_email_is_kept_nowhere(world: World) -> None:
+    typed = "a password that was typed too early"
+    with pytest.raises(WrongPassword):
+        do(sign_in(world.service, call(), typed, "x", None))
+    kept = [path.name for path in world.folder.iterdir() if typed.encode() in path.read_bytes()]
+    assert kept == []
+
+
 def test_a_password_that_is_changed_while_it_is_checked_opens_nothing(
     world: World, bob: NewSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,7 @@ async def sign_in(
             lambda tx: tx.one(Developer, "developer_by_email", email=email)
         )
         known = developer is not None and _is_known(service, developer, device)
-        tries = device_tries(device or "") if known else address_tries(call, email)
+        tries = device_tries(device or "") if known else _strangers_tries(service, call, email)
         await tries.take(service)
         password = unicodedata.normalize("NFC", password)
         kept = developer.password if developer else None
@@ -104,10 +104,9 @@ async def sign_in(
             raise WrongPassword from None
 
 
-def address_tries(call: Call, account: str | None = None) -> Tries:
-    """Of somebody whom nothing is known of; `account` is what they want to get into."""
-    address = ADDRESS_LIMIT, call.address.bucket
-    return Tries((address, (ACCOUNT_LIMIT, account[:254])) if account else (address,))
+def address_tries(call: Call) -> Tries:
+    """Of somebody whom nothing is known of."""
+    return Tries(((ADDRESS_LIMIT, call.address.bucket),))
 
 
 def device_tries(device: str) -> Tries:
@@ -156,6 +155,12 @@ async def authenticate_session(service: Service, text: str | None) -> Session:
         raise SessionEnded
     note_token_use(service, session, credential)
     return session
+
+
+def _strangers_tries(service: Service, call: Call, email: str) -> Tries:
+    # Hashed, because people type a password or a token into the wrong field.
+    account = service.keyring.mac(length_prefixed([b"account", email.encode()])).digest.hex()
+    return Tries((*address_tries(call).buckets, (ACCOUNT_LIMIT, account)))
 
 
 def _mark(service: Service, developer: Developer) -> str:
