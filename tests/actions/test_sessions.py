@@ -10,7 +10,7 @@ import pytest
 from keyturn.actions import passwords
 from keyturn.actions import sign_in as signing_in
 from keyturn.actions.authenticate import authenticate_developer, authenticate_service
-from keyturn.actions.invite_developer import LIFETIME, accept_invitation, invite
+from keyturn.actions.invite_developer import LIFETIME, accept_invitation, invite, invite_again
 from keyturn.actions.manage_developers import disable_developer
 from keyturn.actions.note_use import write_uses
 from keyturn.actions.sessions import change_password
@@ -155,6 +155,15 @@ def test_what_is_typed_as_the_email_is_kept_nowhere(world: World) -> None:
         do(sign_in(world.service, call(), typed, "x", None))
     kept = [path.name for path in world.folder.iterdir() if typed.encode() in path.read_bytes()]
     assert kept == []
+
+
+def test_a_code_that_was_given_before_the_password_changed_is_dead(
+    world: World, bob: NewSession
+) -> None:
+    invited = do(invite_again(world.service, call(), world.operator, bob.session.developer_id))
+    do(change_password(world.service, call(), bob.session, PASSWORD, "bob's other password"))
+    with pytest.raises(WrongCode):
+        do(accept_invitation(world.service, call(), invited.code.reveal(), PASSWORD))
 
 
 def test_a_password_that_is_changed_while_it_is_checked_opens_nothing(
