@@ -64,6 +64,21 @@ def test_axe_finds_nothing_where_credentials_are_shown(page: Page, agent: str, s
     assert not results.violations_count, results.generate_report()
 
 
+def test_no_page_is_wider_than_a_phone_at_its_narrowest(page: Page, server: Server) -> None:
+    """WCAG 2.2, 1.4.10: 320 pixels, which is also 1,280 at 400 per cent."""
+    page.set_viewport_size({"width": 320, "height": 640})
+    named = {"name": "W" * 100}
+    agent = httpx.post(f"{server.url}/v1/auth/agent-register", json=named).json()["agentId"]
+    of_agent = f"/dashboard/agents/{agent}"
+    wide = {}
+    for path in (*PATHS, of_agent, f"{of_agent}/change/revoke"):
+        page.goto(path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 320:
+            wide[path] = width
+    assert not wide
+
+
 def test_signing_in_and_rotating_need_no_mouse(visitor: Page, agent: str) -> None:
     page = visitor
     page.goto(f"/dashboard/agents/{agent}")
