@@ -1,5 +1,7 @@
 """axe finds nothing on any page, in light and dark; and the keyboard alone is enough."""
 
+import re
+
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -97,6 +99,18 @@ def test_signing_in_and_rotating_need_no_mouse(visitor: Page, agent: str) -> Non
     reach(page, "Rotate now")
     page.keyboard.press("Enter")
     expect(page.get_by_text("This is the only time")).to_be_visible()
+
+
+def test_a_filter_is_chosen_with_the_keyboard_and_sent_when_its_user_says(page: Page) -> None:
+    """WCAG 2.2, 3.2.2: each press of an arrow changes the choice, and none may leave the page."""
+    page.goto("/dashboard/agents")
+    page.get_by_label("Status").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Status")).to_have_value("revoked")
+    reach(page, "Search")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"\?status=revoked$"))
 
 
 def reach(page: Page, text: str) -> None:
