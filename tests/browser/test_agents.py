@@ -44,7 +44,7 @@ def test_rotating_shows_the_new_pair_once_and_never_again(page: Page, server: Se
     assert new not in page.url
 
     page.get_by_role("link", name="I have saved it").click()
-    expect(page.get_by_text("generation 2")).to_be_visible()
+    expect(page.get_by_text("the current one is 2")).to_be_visible()
     for step in (page.go_back, page.go_forward, page.reload):
         step()
         assert new not in page.content()

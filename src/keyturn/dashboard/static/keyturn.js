@@ -58,8 +58,13 @@ if (once) {
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
+// A choice of the pointer is sent at once; one of the keyboard is not, where each step is a change.
+let pointed = false;
+addEventListener("pointerdown", () => { pointed = true; });
+addEventListener("keydown", () => { pointed = false; });
+
 for (const form of document.querySelectorAll("form[data-live]")) {
-  form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
+  form.addEventListener("change", (event) => { if (pointed && event.target.matches("select")) form.requestSubmit(); });
   form.addEventListener("submit", () => {
     for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
   });
