@@ -6,12 +6,15 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from keyturn.testing import Server
-from tests.browser.people import OPERATOR
+from tests.browser.people import OPERATOR, reach
 
 PATHS = (
     "/dashboard",
     "/dashboard/agents",
     "/dashboard/agents?q=nothing-is-called-so",
+    "/dashboard/agents?status=active&age=fresh&sort=-name",
+    "/dashboard/agents?cursor=Y3JlYXRlZC0gMSAx",
+    "/dashboard/agents?sort=unheard-of",
     "/dashboard/agents/new",
     "/dashboard/audit",
     "/dashboard/tokens",
@@ -82,12 +85,3 @@ def test_signing_in_and_rotating_need_no_mouse(visitor: Page, agent: str) -> Non
     reach(page, "Rotate now")
     page.keyboard.press("Enter")
     expect(page.get_by_text("This is the only time")).to_be_visible()
-
-
-def reach(page: Page, text: str) -> None:
-    """Press Tab until what has this text has the focus."""
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent").strip() == text:
-            return
-    raise AssertionError(f"the keyboard does not reach {text}")
