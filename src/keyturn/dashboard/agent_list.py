@@ -97,7 +97,8 @@ def place(after: int, browsed: Browsed) -> str:
         # Since the first page was made agents may have come and gone.
         left = count - shown
         after = min(after, left) if browsed.page.next_cursor else left
-    return f"{after + 1:,}–{after + shown:,} of {total}"
+    places = f"{after + 1:,}" if shown == 1 else f"{after + 1:,}–{after + shown:,}"
+    return f"{places} of {total}"
 
 
 def _known(name: str, text: str, known: Mapping[str, Value]) -> Value:
