@@ -43,6 +43,12 @@ def test_a_generation_of_a_moment_can_be_seen() -> None:
     assert [end - begin > 0.5 for _, begin, end in bands(picture)] == [True] * 3
 
 
+def test_a_clock_that_was_set_back_does_not_stretch_what_follows() -> None:
+    shown = [generation(3, 30, None), generation(2, 10, 30), generation(1, 40, 10)]
+    (_, _, first_ends), *_ = bands(generations_chart(shown, NOW, NOW))
+    assert first_ends == pytest.approx(74, abs=1)
+
+
 def test_the_time_after_a_revocation_is_drawn_as_one() -> None:
     shown = [generation(2, 10, None), generation(1, 40, 10, mark(20, "revoked"))]
     colours = [colour for colour, *_ in bands(generations_chart(shown, NOW, NOW))]
