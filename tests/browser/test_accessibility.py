@@ -8,12 +8,15 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from keyturn.testing import Server
-from tests.browser.people import OPERATOR
+from tests.browser.people import OPERATOR, reach
 
 PATHS = (
     "/dashboard",
     "/dashboard/agents",
     "/dashboard/agents?q=nothing-is-called-so",
+    "/dashboard/agents?status=active&age=fresh&sort=-name",
+    "/dashboard/agents?cursor=Y3JlYXRlZC0gMSAx",
+    "/dashboard/agents?sort=unheard-of",
     "/dashboard/agents/new",
     "/dashboard/audit",
     "/dashboard/tokens",
@@ -111,12 +114,3 @@ def test_a_filter_is_chosen_with_the_keyboard_and_sent_when_its_user_says(page: 
     reach(page, "Search")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"\?status=revoked$"))
-
-
-def reach(page: Page, text: str) -> None:
-    """Press Tab until what has this text has the focus."""
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent").strip() == text:
-            return
-    raise AssertionError(f"the keyboard does not reach {text}")
