@@ -175,7 +175,8 @@ class _Search:
         if self.chosen.agent_id is not None:
             return "bars_of_agent", {"agent_id": self.chosen.agent_id, **whose, **action}
         if self.chosen.action is not None:
-            return "bars_of_action", {**whose, **action}
+            query = "bars_of_developer_and_action" if self.principal.scope else "bars_of_action"
+            return query, {**whose, **action}
         return ("bars_of_developer", whose) if self.principal.scope else ("bars_of_everybody", {})
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import own_agent, seen_agent
+from keyturn.actions.find_agent import confirm, own_agent, seen_agent
 from keyturn.actions.issue_credentials import replace_secret
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import record, refusals_recorded
@@ -40,6 +40,7 @@ async def list_agents(
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
+        InvalidToken: as `confirm`.
     """
     query = "agents_of_everybody" if principal.operator else "agents_of_developer"
     (start,) = before(cursor)
@@ -51,7 +52,12 @@ async def list_agents(
     }
     if not principal.operator:
         values["developer_id"] = principal.developer_id
-    found = await service.store.scan(lambda tx: tx.all(Agent, query, **values))
+
+    def read(tx: Transaction) -> list[Agent]:
+        confirm(tx, principal)
+        return tx.all(Agent, query, **values)
+
+    found = await service.store.scan(read)
     return Page.of(found, limit, lambda agent: (agent.seq,))
 
 

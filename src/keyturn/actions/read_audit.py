@@ -49,6 +49,7 @@ async def list_audit(
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
+        InvalidToken: as `confirm`.
     """
     start = before(cursor, 2)
     await move_refusals_to_trail(service)
@@ -62,6 +63,9 @@ async def export_audit(
     """All that the developer may see, newest first, some hundreds at a time.
 
     The first page is read before the answer begins, so that a store that can't answer is told.
+
+    Raises:
+        InvalidToken: as `confirm`, before each page.
     """
     await move_refusals_to_trail(service)
     first = await _read(service, principal, chosen, before(None, 2), EXPORT_PAGE)
@@ -71,7 +75,6 @@ async def export_audit(
         while found:
             yield [item.entry for item in found]
             # Whoever reads slowly may have lost their token meanwhile.
-            await service.store.read(lambda tx: confirm(tx, principal))
             found = await _read(service, principal, chosen, found[-1].place, EXPORT_PAGE)
 
     return pages()
@@ -80,7 +83,11 @@ async def export_audit(
 async def _read(
     service: Service, principal: Principal, chosen: AuditFilter, start: Place, limit: int
 ) -> list[Numbered]:
-    return await service.store.scan(lambda tx: entries_before(tx, principal, chosen, start, limit))
+    def read(tx: Transaction) -> list[Numbered]:
+        confirm(tx, principal)
+        return entries_before(tx, principal, chosen, start, limit)
+
+    return await service.store.scan(read)
 
 
 def entries_before(
@@ -100,14 +107,11 @@ def entries_before(
     if chosen.agent_id is not None:
         query = "audit_of_agent"
         values |= {"agent_id": chosen.agent_id, "developer_id": principal.scope}
-    elif chosen.action is not None:
-        query = "audit_of_action"
-        values["developer_id"] = principal.scope
     elif principal.scope is not None:
-        query = "audit_of_developer"
+        query = "audit_of_developer_and_action" if chosen.action else "audit_of_developer"
         values["developer_id"] = principal.scope
     else:
-        query = "audit_of_everybody"
+        query = "audit_of_action" if chosen.action else "audit_of_everybody"
     return tx.all(numbered, query, **values)
 
 
