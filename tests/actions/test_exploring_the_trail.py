@@ -52,6 +52,7 @@ SOUGHT = some.one_of(
 def small_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("keyturn.actions.explore_audit.AT_ONCE", 7)
+        patch.setattr("keyturn.actions.read_audit.EXPORT_PAGE", 7)
         patch.setattr("keyturn.actions.explore_audit.LOOKED_AT", LOOKED_AT)
         patch.setattr("keyturn.actions.explore_audit.COUNTED", COUNTED)
         yield
@@ -117,6 +118,14 @@ def test_what_is_looked_for_is_found_once_and_newest_first(
         if cursor is None:
             break
     assert found == fitting
+    assert do(exported(populated, who, chosen, sought)) == fitting
+
+
+async def exported(
+    populated: Populated, who: Principal, chosen: AuditFilter, sought: Sought
+) -> list[Entry]:
+    parts = await export_audit(populated.service, who, chosen, sought)
+    return [entry async for part in parts for entry in part]
 
 
 def test_a_search_ends_where_it_has_looked_at_enough_and_says_so(populated: Populated) -> None:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from keyturn.actions.explore_audit import names_of_agents
 from keyturn.actions.find_agent import confirm
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.pages import before
-from keyturn.actions.read_audit import AuditFilter, entries_before, numbered
+from keyturn.actions.read_audit import AuditFilter, entries_before, names_of_agents, numbered
 from keyturn.actions.service import Principal, Service
 from keyturn.core.agent import DAY, Agent
 from keyturn.core.audit_trail import Entry
