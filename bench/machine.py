@@ -52,7 +52,7 @@ def cpu_seconds(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # It has ended, before or as it was read.
         return 0.0
     # The last two are those of children that have ended.
     own = sum(map(int, fields[11:15])) / TICK

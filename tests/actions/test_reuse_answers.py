@@ -261,6 +261,7 @@ class FailingTransaction:
         self._tx = tx
         self._query = query
         self.fence = tx.fence
+        self.execute_later = tx.execute_later
         self.one = tx.one
         self.all = tx.all
 

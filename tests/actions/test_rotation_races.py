@@ -141,6 +141,7 @@ class Overtaken:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self.fence = tx.fence
+        self.execute_later = tx.execute_later
         self.one = tx.one
         self.all = tx.all
 

@@ -170,3 +170,13 @@ def test_the_machine_names_its_file_system_and_libraries(tmp_path: Path) -> None
     machine = describe(tmp_path)
     assert machine["filesystem"] != "unknown"
     assert "apsw" in machine["libraries"]
+
+
+def test_a_process_that_ends_as_it_is_looked_at_has_used_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ended(_path: Path) -> str:
+        raise ProcessLookupError
+
+    monkeypatch.setattr(Path, "read_text", ended)
+    assert cpu_seconds(1) == 0

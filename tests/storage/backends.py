@@ -33,6 +33,9 @@ class Counters(Protocol):
 
     def put(self, tx: Transaction, name: str, value: int) -> None: ...
 
+    def put_later(self, tx: Transaction, name: str, value: int) -> None:
+        """Change one that is there; nobody waits for it."""
+
     def get(self, tx: Transaction, name: str) -> int | None: ...
 
     def remove(self, tx: Transaction, name: str) -> None: ...
@@ -60,6 +63,9 @@ class AgentCounters:
                 self_registered=False,
             )
 
+    def put_later(self, tx: Transaction, name: str, value: int) -> None:
+        tx.execute_later("set_credit_balance", id=name, credit_balance=value)
+
     def get(self, tx: Transaction, name: str) -> int | None:
         agent = tx.one(Agent, "agent_by_id", id=name)
         return agent.credit_balance if agent else None
@@ -72,7 +78,10 @@ class TallyCounters:
     """A counter is a tally's count, its name is the tally's bucket."""
 
     def put(self, tx: Transaction, name: str, value: int) -> None:
-        tx.execute("put_tally", action="test", reason="test", bucket=name, opened_at=0, count=value)
+        tx.execute("put_tally", **_tally(name, value))
+
+    def put_later(self, tx: Transaction, name: str, value: int) -> None:
+        tx.execute_later("put_tally", **_tally(name, value))
 
     def get(self, tx: Transaction, name: str) -> int | None:
         found = tx.all(Tally, "concerned_tallies", opened_by=0, now=0)
@@ -80,6 +89,10 @@ class TallyCounters:
 
     def remove(self, tx: Transaction, name: str) -> None:
         tx.execute("delete_tally", action="test", reason="test", bucket=name)
+
+
+def _tally(name: str, value: int) -> dict[str, object]:
+    return {"action": "test", "reason": "test", "bucket": name, "opened_at": 0, "count": value}
 
 
 COUNTED = {"keyturn.db": "agents", "limits.db": "tallies"}

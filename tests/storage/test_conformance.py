@@ -71,6 +71,49 @@ def test_what_the_database_refuses_leaves_nothing_while_its_neighbours_stand(
     assert [do(store.read(place.get(name))) for name in names] == [1, 2, None, None]
 
 
+def test_what_is_put_off_is_seen_by_the_next_statement_and_kept_in_its_order(
+    place: Place, store: ClosableStore
+) -> None:
+    def change(tx: Transaction) -> list[int | None]:
+        place.counters.put(tx, "a", 1)
+        place.counters.put_later(tx, "a", 2)
+        place.counters.put_later(tx, "a", 3)
+        seen = [place.counters.get(tx, "a")]
+        place.counters.put_later(tx, "a", 4)
+        return seen
+
+    assert do(store.write(change)) == [3]
+    assert do(store.read(place.get("a"))) == 4
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("broken", "refused"),
+    [(False, True), (True, False), (True, True)],
+    ids=["refused", "broken", "both"],
+)
+def test_what_is_put_off_and_then_refused_leaves_nothing_while_its_neighbours_stand(
+    place: Place, store: ClosableStore, position: int, broken: bool, refused: bool
+) -> None:
+    def put_off(tx: Transaction) -> None:
+        place.counters.put_later(tx, "a", 5)
+        if broken:
+            place.counters.put_later(tx, "a", None)  # type: ignore[arg-type]
+        if refused:
+            raise AgentRevoked
+
+    do(store.write(place.put("a", 1)))
+    changes: list[Change] = [place.put("b", 2), place.put("c", 3)]
+    changes.insert(position, put_off)
+    found = asyncio.run(together(store, *changes))
+    error = found.pop(position)
+    assert isinstance(error, Exception)
+    assert broken or isinstance(error, AgentRevoked)
+    assert not isinstance(error, Unavailable)
+    assert found == [2, 3]
+    assert [do(store.read(place.get(name))) for name in "abc"] == [1, 2, 3]
+
+
 def test_all_may_be_refused(place: Place, store: ClosableStore) -> None:
     errors = [AgentRevoked() for _ in range(3)]
     changes = [refused_after(place, "refused", error) for error in errors]

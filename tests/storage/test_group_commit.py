@@ -43,6 +43,9 @@ class FakeConnection:
     def changes(self) -> int:
         return len(self._open)
 
+    def flush(self) -> None:
+        self._do("flush")
+
     def savepoint(self) -> None:
         self._do("savepoint")
         self._saved = list(self._open)

@@ -21,6 +21,13 @@ def agent_by_key(tx: Transaction, service: Service, key: Credential | None) -> A
     return next((agent for agent, mac in found if agent and agent.key_mac == mac.digest), None)
 
 
+async def agent_by_key_now(service: Service, key: Credential | None) -> Agent | None:
+    """As `agent_by_key`, outside of a transaction."""
+    macs = [mac.digest for mac in service.keyring.candidates(key)] if key else []
+    found = await service.store.look_up(Agent, "agent_by_key_or_newest", macs)
+    return next((agent for agent in found if agent.key_mac in macs), None)
+
+
 async def kept_now(
     service: Service, shape: Callable[..., Shape], query: str, credential: Credential
 ) -> Shape | None:

@@ -58,7 +58,8 @@ def record(
     transaction: Transaction, service: Service, call: Call, attempt: Attempt, **details: Any
 ) -> None:
     """Add the entry of a change to the transaction that changes it."""
-    insert_entry(transaction, make_entry(service, call, attempt, details))
+    entry = make_entry(service, call, attempt, details)
+    transaction.execute_later("add_audit_entry", **_columns(entry))
 
 
 @asynccontextmanager
@@ -93,8 +94,7 @@ def note_refusal(service: Service, call: Call, action: Action, reason: str) -> N
 
 def insert_entry(tx: Transaction, entry: Entry) -> bool:
     """Add an entry to the trail; whether it was new. One whose id is there changes nothing."""
-    columns = {**entry.columns(), "details": json.dumps(entry.details)}
-    return tx.execute("add_audit_entry", **columns) == 1
+    return tx.execute("add_audit_entry", **_columns(entry)) == 1
 
 
 def make_entry(
@@ -152,9 +152,13 @@ def refusal_columns(refusal: Refusal) -> dict[str, Any]:
     }
 
 
+def _columns(entry: Entry) -> dict[str, Any]:
+    return {**entry.columns(), "details": json.dumps(entry.details)}
+
+
 async def _keep(service: Service, call: Call, attempt: Attempt, error: KeyturnError) -> None:
     counted = isinstance(error, _PAST_A_LIMIT) or attempt.agent_id is None
     entry = make_entry(service, call, attempt, {"reason": error.code}, outcome="refused")
     bucket = bucket_of(attempt.developer_id, call.address.bucket) if counted else None
     columns = refusal_columns(Refusal(entry, error.code, bucket))
-    await service.limits.write(lambda tx: tx.execute("add_refusal", **columns))
+    await service.limits.write(lambda tx: tx.execute_later("add_refusal", **columns))

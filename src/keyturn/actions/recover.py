@@ -87,7 +87,7 @@ class Recoverable:
         service = self._service
         salt = service.random_bytes(SALT_LENGTH)
         server_key = service.keyring.current.id
-        tx.execute(
+        tx.execute_later(
             "put_receipt",
             agent_id=agent_id,
             generation=generation,

@@ -60,10 +60,10 @@ def _retire(
     by_agent: bool = False,
 ) -> None:
     # The answer that gave these credentials out is of no use any more.
-    tx.execute("end_receipt", agent_id=agent.id, generation=agent.generation)
+    tx.execute_later("end_receipt", agent_id=agent.id, generation=agent.generation)
     if key is None and secret is None:
         return
-    tx.execute(
+    tx.execute_later(
         "retire_credentials",
         agent_id=agent.id,
         generation=agent.generation,

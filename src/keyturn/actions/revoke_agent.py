@@ -53,7 +53,7 @@ async def revoke_self(service: Service, call: Call, presented: Presented) -> str
             return agent.id
 
         try:
-            proven = await service.store.read(prove)
+            proven = await prove.now()
             return await service.store.write(revoke, alone=[proven.id])
         except MAY_BE_REUSE:
             await notice_reuse(service, call, prove.shown)

@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from keyturn.actions.find_agent import agent_by_key, own_agent
-from keyturn.actions.guard_server_keys import confirm_server_keys_in
+from keyturn.actions.find_agent import agent_by_key, agent_by_key_now, own_agent
+from keyturn.actions.guard_server_keys import confirm_server_keys, confirm_server_keys_in
 from keyturn.actions.issue_credentials import Issued, Pair, new_pair, swap
 from keyturn.actions.notice_reuse import MAY_BE_REUSE, idempotency_key_was_used, notice_reuse
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
@@ -79,12 +79,14 @@ async def _rotate(
         return replayed
     refuse(ROTATION_ROWS, Facts(attempt_allowed=allowed), service)
     try:
-        agent = await service.store.read(prove)
+        agent = await prove.now()
         pair = new_pair(service)
 
         def rotate(tx: Transaction) -> Issued:
             # What was proven holds as long as generation and status do, which the swap compares.
-            if not swap(tx, service, agent, pair, prove.shown, call.address.text):
+            if prove.repeats_an_older_one(tx, agent) or not swap(
+                tx, service, agent, pair, prove.shown, call.address.text
+            ):
                 prove(tx)
                 refuse(ROTATION_ROWS, Facts(still_current=False), service)
             issued = Issued(agent.id, agent.name, pair)
@@ -171,7 +173,7 @@ async def rotate_for_developer(
 
 
 class PairProof:
-    """Checks within a transaction that both credentials are the current ones of one agent."""
+    """Checks that both credentials are the current ones of one agent."""
 
     def __init__(
         self, service: Service, presented: Presented, attempt: Attempt, rows: tuple[Row, ...]
@@ -185,26 +187,54 @@ class PairProof:
             idempotency_key(presented.idempotency_key or ""),
         )
 
-    def __call__(self, tx: Transaction) -> Agent:
-        """The agent.
+    async def now(self) -> Agent:
+        """The agent, where nothing stands against it but, perhaps, the idempotency key.
 
         Raises:
             KeyturnError: the first row that applies.
             Unavailable: what is shown may be under a server key that is not here.
         """
-        agent = agent_by_key(tx, self._service, self.shown.key)
-        if agent is not None:
-            self._attempt.names(agent)
-        facts = pair_facts(self._service, agent, self.shown.secret)
-        if agent is not None and facts.secret_matches and self.shown.idempotency_key is not None:
-            used = idempotency_key_was_used(tx, self._service, agent, self.shown.idempotency_key)
-            facts = replace(facts, idempotency_key_used=used)
+        agent = await agent_by_key_now(self._service, self.shown.key)
         try:
-            refuse(self._rows, facts, self._service)
+            return self._prove(agent, self._facts(agent))
         except InvalidCredentials:
-            if self.shown.key is not None and self.shown.secret is not None:
+            if self._is_whole:
+                await confirm_server_keys(self._service)
+            raise
+
+    def __call__(self, tx: Transaction) -> Agent:
+        """The agent, within a transaction.
+
+        Raises:
+            KeyturnError, Unavailable: as `now`.
+        """
+        agent = agent_by_key(tx, self._service, self.shown.key)
+        facts = self._facts(agent)
+        if agent is not None and facts.secret_matches:
+            facts = replace(facts, idempotency_key_used=self.repeats_an_older_one(tx, agent))
+        try:
+            return self._prove(agent, facts)
+        except InvalidCredentials:
+            if self._is_whole:
                 confirm_server_keys_in(tx, self._service)
             raise
+
+    def repeats_an_older_one(self, tx: Transaction, agent: Agent) -> bool:
+        """Whether an earlier rotation of the agent had this idempotency key."""
+        key = self.shown.idempotency_key
+        return key is not None and idempotency_key_was_used(tx, self._service, agent, key)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.shown.key is not None and self.shown.secret is not None
+
+    def _facts(self, agent: Agent | None) -> Facts:
+        if agent is not None:
+            self._attempt.names(agent)
+        return pair_facts(self._service, agent, self.shown.secret)
+
+    def _prove(self, agent: Agent | None, facts: Facts) -> Agent:
+        refuse(self._rows, facts, self._service)
         return cast(Agent, agent)  # Row 5 has refused the request where there is none.
 
 

@@ -35,9 +35,10 @@ async def take_attempt(
         )
         verdict = judge(limit, counted or Counted(0, None), now)
         if verdict.allowed:
-            tx.execute("add_attempt", bucket=key, now=now, expires_at=now + limit.window)
+            tx.execute_later("add_attempt", bucket=key, now=now, expires_at=now + limit.window)
             if mark is not None:
-                tx.execute("add_attempt", bucket=mark, now=now, expires_at=now + TWIN_MILLISECONDS)
+                until = now + TWIN_MILLISECONDS
+                tx.execute_later("add_attempt", bucket=mark, now=now, expires_at=until)
         return verdict
 
     return await service.limits.write(take, alone=[key])

@@ -55,6 +55,9 @@ class Connection(Protocol):
     def changes(self) -> int:
         """How many rows were changed since the connection was opened."""
 
+    def flush(self) -> None:
+        """Run what changes have put off; a failure may be that of any of them."""
+
     def savepoint(self) -> None: ...
 
     def release(self) -> None: ...
@@ -251,6 +254,12 @@ class Writer:
                 if self._connection.changes() != before:
                     return False
                 job.error = error
+        try:
+            self._connection.flush()
+        except Unavailable:
+            raise
+        except Exception:  # Whose it is shows when each runs apart.
+            return False
         return True
 
     def _run_apart(self, transaction: Transaction, jobs: list[Job]) -> None:
@@ -258,6 +267,7 @@ class Writer:
             self._connection.savepoint()
             try:
                 job.result, job.error = job.work(transaction), None
+                self._connection.flush()
             except Unavailable:
                 raise
             except Exception as error:  # As above.

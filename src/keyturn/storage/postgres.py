@@ -140,13 +140,17 @@ class WriterConnection:
         return self._transaction.changes if self._transaction else 0
 
     def savepoint(self) -> None:
-        self._session.run("SAVEPOINT change")
+        self._open.run("SAVEPOINT change")
 
     def release(self) -> None:
-        self._session.run("RELEASE SAVEPOINT change")
+        self._open.run("RELEASE SAVEPOINT change")
 
     def rollback_to_savepoint(self) -> None:
-        self._session.run("ROLLBACK TO SAVEPOINT change; RELEASE SAVEPOINT change")
+        self._open.forget()
+        self._open.run("ROLLBACK TO SAVEPOINT change; RELEASE SAVEPOINT change")
+
+    def flush(self) -> None:
+        self._open.flush()
 
     def commit(self) -> None:
         self._session.commit()
@@ -159,6 +163,12 @@ class WriterConnection:
 
     def close(self) -> None:
         self._session.close()
+
+    @property
+    def _open(self) -> PostgresTransaction:
+        if self._transaction is None:
+            raise Unavailable("nothing has begun")
+        return self._transaction
 
     def _slot(self, name: str) -> int:
         digest = blake2b(f"{self._name} {name}".encode(), digest_size=8).digest()

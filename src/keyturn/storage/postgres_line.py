@@ -5,20 +5,14 @@ and stop again, which is most of what a message costs.
 """
 
 import asyncio
-from typing import Any
 
 from psycopg import AsyncConnection, Error
-from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
-from keyturn.storage.postgres_session import hang_up
-
-Row = tuple[Any, ...]
-
-_FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
+from keyturn.storage.postgres_session import FAILED, Row, hang_up, rows_of
 
 
 class Line:
@@ -57,9 +51,9 @@ class Line:
             silent.cancel()
             self._answered = None
         for each in self._results:
-            if each.status in _FAILED:
+            if each.status in FAILED:
                 raise error_from_result(each)
-        return [_rows(each) for each in self._results if each.status == ExecStatus.TUPLES_OK]
+        return [rows_of(each) for each in self._results if each.status == ExecStatus.TUPLES_OK]
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,9 +93,3 @@ class Line:
         self.close()
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(error)
-
-
-def _rows(result: PGresult) -> list[Row]:
-    transformer = Transformer()
-    transformer.set_pgresult(result)
-    return transformer.load_rows(0, result.ntuples, tuple)

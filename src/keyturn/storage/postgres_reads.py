@@ -11,7 +11,7 @@ from psycopg import Error
 
 from keyturn.core.errors import Unavailable
 from keyturn.storage.group_commit import Conflict
-from keyturn.storage.postgres_line import Line, Row
+from keyturn.storage.postgres_line import Line
 from keyturn.storage.postgres_server import (
     Database,
     connect_async,
@@ -20,7 +20,7 @@ from keyturn.storage.postgres_server import (
     statements_by_mac,
     unavailable,
 )
-from keyturn.storage.postgres_session import SNAPSHOT, Session, in_snapshot
+from keyturn.storage.postgres_session import SNAPSHOT, Row, Session, in_snapshot
 from keyturn.storage.store import Result, Transaction
 
 MAX_WAITING = 1024

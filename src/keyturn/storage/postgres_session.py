@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from psycopg import BaseConnection, Cursor, Error
-from psycopg.errors import Diagnostic, LockNotAvailable
-from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
+from psycopg import BaseConnection, ClientCursor, Error, OperationalError
+from psycopg.adapt import Transformer
+from psycopg.errors import Diagnostic, LockNotAvailable, error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from keyturn.core.errors import Unavailable
 from keyturn.core.fence import Record
@@ -23,46 +24,74 @@ from keyturn.storage.postgres_server import (
 )
 from keyturn.storage.store import Result, Shape, Transaction
 
+Row = tuple[Any, ...]
+
+FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 _WITHIN = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
 
 
 class PostgresTransaction:
-    """Runs named statements on one connection."""
+    """Runs named statements on one connection; what can wait goes with the next message."""
 
     def __init__(
-        self, connection: Connection, named: dict[str, str], begun_with: list[TupleRow]
+        self, connection: Connection, named: dict[str, str], begun_with: list[Row]
     ) -> None:
         self._connection = connection
+        self._composer = ClientCursor(connection)
         self._statements = named
+        self._later: list[str] = []
         self.begun_with = begun_with
         """The rows of the last statement that opened it."""
         self.changes = 0
-        """Rows that were changed, and statements that failed: both leave something to undo."""
+        """Rows that were changed, or may have been: they leave something to undo."""
 
     def execute(self, query: str, /, **values: Any) -> int:
-        return self._run(query, values).rowcount
+        self.changes += 1
+        changed = self.run(self._composed(query, values)).command_tuples or 0
+        self.changes += changed - 1
+        return changed
+
+    def execute_later(self, query: str, /, **values: Any) -> None:
+        self.changes += 1
+        self._later.append(self._composed(query, values))
 
     def fence(self, record: Record) -> None:
         """Nothing: an installation on PostgreSQL has no fence."""
 
     def one(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
-        row = self._run(query, values).fetchone()
-        return None if row is None else shape(*row)
+        found = self.all(shape, query, **values)
+        return found[0] if found else None
 
     def all(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> list[Shape]:
-        return [shape(*row) for row in self._run(query, values).fetchall()]
+        return [shape(*row) for row in rows_of(self.run(self._composed(query, values)))]
 
-    def _run(self, query: str, values: dict[str, Any]) -> Cursor[TupleRow]:
+    def run(self, statement: str) -> PGresult:
+        """Run what was put off until now, and then this; the answer to the last of it.
+
+        Raises:
+            Unavailable
+        """
+        text = ";".join([*self._later, statement])
+        self._later.clear()
+        with unavailable_on_failure:
+            return _ask(self._connection, text)
+
+    def flush(self) -> None:
+        """Run what was put off until now.
+
+        Raises:
+            Unavailable
+        """
+        if self._later:
+            self.run(self._later.pop())
+
+    def forget(self) -> None:
+        """Leave out what was put off and not run yet."""
+        self._later.clear()
+
+    def _composed(self, query: str, values: dict[str, Any]) -> str:
         kept = {name: _kept(value) for name, value in values.items()}
-        try:
-            with unavailable_on_failure:
-                cursor = self._connection.execute(self._statements[query], kept)
-        except Exception:
-            self.changes += 1
-            raise
-        if not (cursor.statusmessage or "").startswith("SELECT"):
-            self.changes += cursor.rowcount
-        return cursor
+        return self._composer.mogrify(self._statements[query], kept)
 
 
 class Session:
@@ -101,17 +130,6 @@ class Session:
                 raise Taken("another process has it to itself") from None
             raise unavailable(error) from None
 
-    def run(self, statement: str) -> None:
-        """Run a statement that steers the transaction.
-
-        Raises:
-            Unavailable
-        """
-        try:
-            self._open().execute(statement)
-        except Error as error:
-            raise unavailable(error) from None
-
     def commit(self) -> None:
         """End the transaction, and be sure of it.
 
@@ -120,13 +138,13 @@ class Session:
         """
         self._warning = None
         try:
-            done = self._open().execute("COMMIT").statusmessage
+            done = _ask(self._open(), "COMMIT").command_status
         except Error as error:
             raise unavailable(error) from None
         finally:
             self._began = None
-        if done != "COMMIT":
-            raise Unavailable(f"commit: {done}")
+        if done != b"COMMIT":
+            raise Unavailable(f"commit: {done!r}")
         if self._warning is not None:
             # It stopped waiting for a standby: here it is kept, elsewhere perhaps not.
             raise Unavailable(f"commit: {self._warning}")
@@ -155,8 +173,7 @@ class Session:
 
     def _begin(self, connection: Connection, statement: str) -> PostgresTransaction:
         self._began = time.monotonic()
-        *_, last = connection.execute(statement).results()
-        rows = last.fetchall() if last.description else []
+        rows = rows_of(_ask(connection, statement))
         return PostgresTransaction(connection, self._statements, rows)
 
     def _open(self) -> Connection:
@@ -167,6 +184,29 @@ class Session:
     def _note(self, notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self._warning = notice.message_primary
+
+
+def _ask(connection: Connection, text: str) -> PGresult:
+    """The answer to the last of the statements, which are one message.
+
+    psycopg's cursors wait for the connection step by step, which costs more than the statement.
+
+    Raises:
+        psycopg.Error: one has failed, and those after it were not run.
+    """
+    result = connection.pgconn.exec_(text.encode())
+    if connection.pgconn.status != ConnStatus.OK:
+        raise OperationalError("the connection is lost")
+    if result.status in FAILED:
+        raise error_from_result(result)
+    return result
+
+
+def rows_of(result: PGresult) -> list[Row]:
+    """The rows of a statement that selects, their values as Python's."""
+    transformer = Transformer()
+    transformer.set_pgresult(result)
+    return transformer.load_rows(0, result.ntuples, tuple)
 
 
 def hang_up(connection: BaseConnection[Any]) -> None:

@@ -61,6 +61,9 @@ class SqliteTransaction:
             self._connection.execute(self._statements[query], values)
         return self._connection.changes()
 
+    def execute_later(self, query: str, /, **values: Any) -> None:
+        self.execute(query, **values)
+
     def one(self, shape: Callable[..., Shape], query: str, /, **values: Any) -> Shape | None:
         rows = self.all(shape, query, **values)
         return rows[0] if rows else None
@@ -216,6 +219,9 @@ class WriterConnection:
 
     def changes(self) -> int:
         return self._connection.total_changes()
+
+    def flush(self) -> None:
+        """Nothing: no statement is put off."""
 
     def savepoint(self) -> None:
         self._fenced_before = len(self._fenced)

@@ -24,6 +24,9 @@ class Transaction(Protocol):
     def execute(self, query: str, /, **values: Any) -> int:
         """Run a change; the number of rows that it changed."""
 
+    def execute_later(self, query: str, /, **values: Any) -> None:
+        """Run a change together with the next statement, or at the end: nobody counts its rows."""
+
     def fence(self, record: Record) -> None:
         """Mark in the installation's fence, if it has one, what this change retires.
 
