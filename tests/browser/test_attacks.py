@@ -182,7 +182,7 @@ def test_no_cell_of_an_export_is_a_formula_and_no_line_is_made_by_others(
 def test_what_anybody_sends_begins_no_line_of_an_export(
     operator: httpx.Client, server: Server, cut: bytes
 ) -> None:
-    sent = {"user-agent": b"one" + cut + b"{}"}
+    sent = {b"user-agent": b"one" + cut + b"{}"}
     made = httpx.post(f"{server.url}/v1/auth/agent-register", headers=sent).json()
     params = {"format": "jsonl", "agent": made["agentId"]}
     (line,) = operator.get("/dashboard/audit/export", params=params).text.splitlines()
