@@ -114,6 +114,9 @@ def take(browser: Browser, server: Server, agent_id: str, look: str) -> None:
     for name, path in (PATHS | agent).items():
         page.goto(path)
         shoot(page, name, look)
+    page.goto("/dashboard/audit?action=credential.reused")
+    page.locator(".trail .name").first.click()
+    shoot(page, "entry", look)
     page.goto(f"/dashboard/agents/{agent_id}/change/rotate")
     shoot(page, "rotate", look)
     page.get_by_role("button", name="Rotate now").click()

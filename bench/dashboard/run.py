@@ -106,6 +106,8 @@ def measured(server: Server, agent_id: str) -> list[dict[str, object]]:
         "audit, one action": "/dashboard/audit?action=credential.reused",
         "audit, nothing found": "/dashboard/audit?action=store.moved",
         "audit, one agent": f"/dashboard/audit?agent={agent_id}",
+        "audit, refused": "/dashboard/audit?outcome=refused",
+        "audit, text nobody wrote": "/dashboard/audit?q=nobody-wrote-this",
         "tokens": "/dashboard/tokens",
         "developers": "/dashboard/developers",
         "account": "/dashboard/account",

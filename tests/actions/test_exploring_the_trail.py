@@ -1,5 +1,6 @@
 """The trail is searched as if every entry were looked at, in steps that are bounded."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,18 +11,21 @@ from hypothesis import strategies as some
 
 from keyturn.actions.agent_history import agent_history
 from keyturn.actions.explore_audit import PICTURED, Explored, explore_audit, find_entry
+from keyturn.actions.manage_agents import list_agents
 from keyturn.actions.overview import overview
-from keyturn.actions.read_audit import AuditFilter
+from keyturn.actions.read_audit import AuditFilter, export_audit, list_audit
 from keyturn.actions.service import Principal
-from keyturn.core.agent import DAY
+from keyturn.core.agent import DAY, Agent
 from keyturn.core.audit_search import ANYTHING, Sought
 from keyturn.core.audit_trail import Action, Entry
 from keyturn.core.errors import AgentNotFound, InvalidToken
+from keyturn.core.key_age import key_age, period_gone
 from tests.actions.populated import ADA, BOB, OPERATOR, PEOPLE, Populated
 from tests.actions.world import START
 from tests.storage.batches import do
 
 LOOKED_AT, COUNTED = 42, 40
+WEEK = 7 * DAY
 ACTIONS = (None, Action.CREDENTIAL_ROTATED, Action.CREDENTIAL_REUSED, "nothing")
 TIMES = (None, START - 5 * DAY, START - 2 * DAY, START)
 CHOSEN = some.builds(
@@ -48,6 +52,7 @@ SOUGHT = some.one_of(
 def small_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("keyturn.actions.explore_audit.AT_ONCE", 7)
+        patch.setattr("keyturn.actions.read_audit.EXPORT_PAGE", 7)
         patch.setattr("keyturn.actions.explore_audit.LOOKED_AT", LOOKED_AT)
         patch.setattr("keyturn.actions.explore_audit.COUNTED", COUNTED)
         yield
@@ -115,6 +120,18 @@ def test_what_is_looked_for_is_found_once_and_newest_first(
     assert found == fitting
 
 
+@settings(max_examples=20)
+@given(who=some.sampled_from(tuple(PEOPLE.values())), chosen=CHOSEN, sought=SOUGHT)
+def test_an_export_has_all_that_is_looked_for(
+    populated: Populated, who: Principal, chosen: AuditFilter, sought: Sought
+) -> None:
+    async def exported() -> list[Entry]:
+        parts = await export_audit(populated.service, who, chosen, sought)
+        return [entry async for part in parts for entry in part]
+
+    assert do(exported()) == expected(populated, who, chosen, sought)
+
+
 def test_a_search_ends_where_it_has_looked_at_enough_and_says_so(populated: Populated) -> None:
     who = PEOPLE[OPERATOR]
     sought = Sought(text="what nobody has written")
@@ -173,15 +190,31 @@ def test_the_overview_counts_what_is_there(populated: Populated, name: str) -> N
         if entry.details["severity"] == severity
     ]
     assert made.alerts == ranked[:10]
-    assert set(made.names) <= {entry.agent_id for entry in made.alerts}
+    assert made.newest == entries[:10]
+    shown = {entry.agent_id for entry in (*made.alerts, *made.newest)}
+    assert made.names == {k: v for k, v in populated.names(who).items() if k in shown}
     agents = populated.agents_of(who)
-    assert sum(made.agents.values()) == len(agents)
+    assert {state: count for state, count in made.agents.items() if count} == Counter(
+        agent.status if agent.status != "active" else age_of(agent) for agent in agents
+    )
+    refused = [
+        entry for entry in entries if entry.outcome == "refused" and entry.at >= START - WEEK
+    ]
+    assert sum(count for _, count in made.refusals) == made.refused == len(refused)
     overdue = [each for each in agents if not each.revoked and each.rotation_due_at < START]
     overdue.sort(key=lambda agent: (agent.rotation_due_at, agent.seq))
     assert made.overdue == overdue[:10]
 
 
+def age_of(agent: Agent) -> str:
+    gone = period_gone(agent.key_created_at, agent.rotation_due_at, START)
+    return key_age(gone)
+
+
 READS: list[Any] = [
+    lambda service, who: list_audit(service, who, AuditFilter(), cursor=None, limit=5),
+    lambda service, who: export_audit(service, who, AuditFilter()),
+    lambda service, who: list_agents(service, who, status=None, search=None, cursor=None, limit=5),
     lambda service, who: explore_audit(service, who, AuditFilter(), limit=5),
     lambda service, who: find_entry(service, who, "entry-1"),
     lambda service, who: agent_history(service, who, "agent-1"),

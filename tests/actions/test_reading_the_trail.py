@@ -7,7 +7,7 @@ from keyturn.actions.manage_developers import disable_developer
 from keyturn.actions.read_audit import AuditFilter, export_audit, list_audit
 from keyturn.core.audit_trail import Entry
 from keyturn.core.errors import InvalidRequest, InvalidToken
-from tests.actions.world import MINUTE, READER, SECOND, World, call
+from tests.actions.world import MINUTE, SECOND, World, call
 from tests.storage.batches import do
 
 
@@ -33,7 +33,7 @@ def pages(world: World, chosen: AuditFilter, limit: int) -> list[list[Entry]]:
     found: list[list[Entry]] = []
     cursor: str | None = None
     while not found or cursor:
-        page = do(list_audit(world.service, READER, chosen, cursor=cursor, limit=limit))
+        page = do(list_audit(world.service, world.reader, chosen, cursor=cursor, limit=limit))
         found.append([numbered.entry for numbered in page.items])
         cursor = page.next_cursor
     return found
@@ -93,7 +93,7 @@ def test_pages_neither_repeat_nor_skip_while_entries_arrive(world: World) -> Non
     seen: list[Entry] = []
     cursor: str | None = None
     while len(seen) < len(before):
-        page = do(list_audit(world.service, READER, AuditFilter(), cursor=cursor, limit=2))
+        page = do(list_audit(world.service, world.reader, AuditFilter(), cursor=cursor, limit=2))
         seen += [numbered.entry for numbered in page.items]
         cursor = page.next_cursor
         world.clock.wait(SECOND)
@@ -106,7 +106,7 @@ def test_pages_neither_repeat_nor_skip_while_entries_arrive(world: World) -> Non
 def test_a_cursor_that_the_trail_did_not_make_is_refused(world: World, cursor: str) -> None:
     assert world.operator.operator  # Made before anything is read.
     with pytest.raises(InvalidRequest, match="cursor"):
-        do(list_audit(world.service, READER, AuditFilter(), cursor=cursor, limit=2))
+        do(list_audit(world.service, world.reader, AuditFilter(), cursor=cursor, limit=2))
 
 
 def test_an_export_ends_when_its_reader_loses_the_token(

@@ -36,7 +36,7 @@ def sign_in(page: Page, person: Person) -> None:
 
 def reach(page: Page, text: str) -> None:
     """Press Tab until what has this text, or this id, has the focus."""
-    for _ in range(60):
+    for _ in range(80):
         page.keyboard.press("Tab")
         if text in page.evaluate(
             "[document.activeElement.id, document.activeElement.textContent.trim()]"

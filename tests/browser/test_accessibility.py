@@ -19,6 +19,10 @@ PATHS = (
     "/dashboard/agents?sort=unheard-of",
     "/dashboard/agents/new",
     "/dashboard/audit",
+    "/dashboard/audit?action=agent.&outcome=done&by=agent&q=seen&last=7d",
+    "/dashboard/audit?since=2000-01-01T10:00&until=2000-01-02",
+    "/dashboard/audit?since=yesterday",
+    "/dashboard/audit/no-such-entry",
     "/dashboard/tokens",
     "/dashboard/tokens?kind=enrolment",
     "/dashboard/tokens?kind=developer",
@@ -50,6 +54,8 @@ def test_axe_finds_nothing_on_any_page(page: Page, agent: str, scheme: str) -> N
     changes = ("rotate", "rotation-secret", "remove-secret", "revoke", "delete")
     of_agent = [f"/dashboard/agents/{agent}"]
     of_agent += [f"/dashboard/agents/{agent}/change/{change}" for change in changes]
+    page.goto(f"/dashboard/audit?agent={agent}&action=credential.rotated")
+    of_agent += [page.locator(".trail .name").first.get_attribute("href") or ""]
     found = {}
     for path in (*PATHS, *of_agent):
         page.goto(path)

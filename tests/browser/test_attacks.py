@@ -1,5 +1,8 @@
 """Attacks on the dashboard: none of them may change or show anything."""
 
+import csv
+import io
+import json
 import re
 from collections.abc import Iterator
 
@@ -126,6 +129,67 @@ def test_what_is_anothers_is_neither_seen_nor_changed(
     assert still_works(server, agent)
 
 
+def test_anothers_entries_are_neither_shown_nor_exported(
+    developer: httpx.Client, operator: httpx.Client, agent: dict[str, str]
+) -> None:
+    asked = {"agent": agent["agentId"]}
+    found = re.search(
+        "/dashboard/audit/([0-9a-f-]{36})", operator.get("/dashboard/audit", params=asked).text
+    )
+    assert found
+    assert operator.get(found[0]).status_code == 200
+    hers, nobodys = developer.get(found[0]), developer.get("/dashboard/audit/nothing")
+    assert hers.status_code == nobodys.status_code == 404
+    assert without_token(hers.text) == without_token(nobodys.text)
+    for params in (asked, {}, {"q": "target"}, {"q": agent["agentId"]}):
+        assert found[1] not in developer.get("/dashboard/audit", params=params).text
+        for form in ("csv", "jsonl"):
+            path = "/dashboard/audit/export"
+            assert found[1] in operator.get(path, params={**params, "format": form}).text
+            assert found[1] not in developer.get(path, params={**params, "format": form}).text
+
+
+def without_token(text: str) -> str:
+    return re.sub("[0-9a-f]{64}", "", text)
+
+
+FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "=cmd|' /C calc'!A0", '"=1+1"', "a;=1+1"]
+
+
+def test_no_cell_of_an_export_is_a_formula_and_no_line_is_made_by_others(
+    operator: httpx.Client, agent: dict[str, str]
+) -> None:
+    path = f"/dashboard/agents/{agent['agentId']}/change/revoke"
+    for generation, text in enumerate(FORMULAS, 1):
+        sent = {"csrf": csrf(operator), "reason": text, "generation": str(generation)}
+        operator.post(path, data=sent, headers={"user-agent": text})
+        operator.post(path.replace("revoke", "reinstate"), data=sent, headers={"user-agent": text})
+    params = {"agent": agent["agentId"]}
+    answer = operator.get("/dashboard/audit/export", params=params)
+    assert answer.headers["content-disposition"] == 'attachment; filename="audit.csv"'
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.reader(io.StringIO(answer.text, newline="")))
+    assert len(rows) > len(FORMULAS)
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert any("1+1" in cell for row in rows for cell in row)
+    assert not [cell for row in rows for cell in row if re.match("[=+@\t\r-]", cell)]
+    lines = operator.get("/dashboard/audit/export", params={**params, "format": "jsonl"})
+    assert len(lines.text.splitlines()) == len(rows) - 1
+
+
+@pytest.mark.parametrize("cut", [b"\x85", b"\t"])
+def test_what_anybody_sends_begins_no_line_of_an_export(
+    operator: httpx.Client, server: Server, cut: bytes
+) -> None:
+    sent = {b"user-agent": b"one" + cut + b"{}"}
+    made = httpx.post(f"{server.url}/v1/auth/agent-register", headers=sent).json()
+    params = {"format": "jsonl", "agent": made["agentId"]}
+    (line,) = operator.get("/dashboard/audit/export", params=params).text.splitlines()
+    assert json.loads(line)["agentId"] == made["agentId"]
+    assert line.isprintable()
+
+
 @pytest.mark.parametrize("change", ["settings", "credits"])
 def test_anothers_agent_keeps_its_settings(
     developer: httpx.Client, operator: httpx.Client, agent: dict[str, str], change: str
@@ -213,10 +277,16 @@ def test_no_page_can_be_framed_or_run_what_is_not_ours(server: Server, path: str
     assert headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("field", ["q", "status", "cursor", "done"])
-def test_what_stands_in_an_address_is_never_a_program(page: Page, field: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        *(("agents", field) for field in ("q", "status", "cursor", "done")),
+        *(("audit", field) for field in ("q", "agent", "action", "since", "last", "cursor")),
+    ],
+)
+def test_what_stands_in_an_address_is_never_a_program(page: Page, path: str, field: str) -> None:
     page.on("dialog", lambda _: pytest.fail("a script has run", pytrace=False))
-    page.goto(f"/dashboard/agents?{field}=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    page.goto(f"/dashboard/{path}?{field}=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
     expect(page.locator("script:not([src])")).to_have_count(0)
 
 

@@ -121,13 +121,9 @@ def test_a_new_code_ends_the_earlier_one_and_the_sessions(page: Page, server: Se
 
 def test_the_trail_says_who_signed_in_and_what_they_did(page: Page) -> None:
     page.goto("/dashboard/audit?action=developer.set_up")
-    expect(page.get_by_role("row").filter(has_text="developer.set_up")).to_have_count(1)
-    page.locator("summary").first.click()
-    expect(page.get_by_text("sessionId").first).to_be_visible()
-    page.goto("/dashboard/audit?since=2000-01-01&until=2000-01-02")
-    expect(page.get_by_role("heading", name="No entry is like that")).to_be_visible()
-    page.goto("/dashboard/audit?since=yesterday")
-    expect(page.get_by_role("alert")).to_contain_text("must be a day")
+    page.get_by_role("row").get_by_role("link", name="developer.set_up").click()
+    expect(page.get_by_role("heading", name="developer.set_up")).to_be_visible()
+    expect(page.get_by_label("Details").get_by_text("sessionId")).to_be_visible()
 
 
 def test_times_are_in_the_viewers_zone_with_the_exact_utc_beside(

@@ -12,7 +12,7 @@ from keyturn import storage
 from keyturn.storage import postgres_server
 from keyturn.storage.queries import load
 from tests.postgres import Cluster
-from tests.storage.test_queries import FILES, HOT, OTHER_NAMES, RECORDS, STATEMENTS
+from tests.storage.test_queries import FILES, HOT, LOOKED_UP, OTHER_NAMES, RECORDS, STATEMENTS
 
 DESCRIBED = {
     "keyturn.db": postgres_server.credentials_database("never opened"),
@@ -89,12 +89,12 @@ def test_what_every_request_asks_is_looked_up_and_never_searched_for(
     assert "Seq Scan" not in found
 
 
-@pytest.mark.parametrize("whose", ["everybody", "developer", "agent"])
+@pytest.mark.parametrize("name", [name for name, _ in LOOKED_UP])
 def test_a_page_of_the_trail_is_looked_up_by_time_and_not_sorted(
-    connection: psycopg.Connection[TupleRow], whose: str
+    connection: psycopg.Connection[TupleRow], name: str
 ) -> None:
-    found = plan(connection, "keyturn.db", f"audit_of_{whose}")
-    assert "Index Scan Backward using audit_by_" in found
+    found = plan(connection, "keyturn.db", name)
+    assert "Index Scan Backward using audit_" in found
     assert "Sort" not in found
 
 

@@ -59,8 +59,10 @@ RECORDS = {
     "audit_of_developer": ["seq", *columns_of(Entry)],
     "audit_of_agent": ["seq", *columns_of(Entry)],
     "audit_of_action": ["seq", *columns_of(Entry)],
+    "audit_of_developer_and_action": ["seq", *columns_of(Entry)],
     "audit_entry": ["seq", *columns_of(Entry)],
-    "newest_reuses": ["seq", *columns_of(Entry)],
+    "reuses_of_everybody": ["seq", *columns_of(Entry)],
+    "reuses_of_developer": ["seq", *columns_of(Entry)],
     "receipt_or_newest": columns_of(Receipt),
     "retired_by_key_or_newest": columns_of(Retired),
     "retired_by_secret_or_newest": columns_of(Retired),
@@ -156,18 +158,34 @@ def test_what_every_request_asks_is_looked_up_and_never_searched_for(
     assert "SCAN attempts" not in plan
 
 
-@pytest.mark.parametrize(
-    ("whose", "index"),
-    [("everybody", "time"), ("developer", "developer"), ("agent", "agent")],
-)
+LOOKED_UP = [
+    ("audit_of_everybody", "audit_by_time"),
+    ("audit_of_developer", "audit_by_developer"),
+    ("audit_of_action", "audit_by_action"),
+    ("audit_of_developer_and_action", "audit_by_developer_and_action"),
+    ("audit_of_agent", "audit_by_agent"),
+    ("reuses_of_everybody", "audit_reused"),
+    ("reuses_of_developer", "audit_reused_by_developer"),
+]
+
+
+@pytest.mark.parametrize(("name", "index"), LOOKED_UP)
 def test_a_page_of_the_trail_is_looked_up_by_time_and_not_sorted(
-    connections: dict[str, apsw.Connection], whose: str, index: str
+    connections: dict[str, apsw.Connection], name: str, index: str
 ) -> None:
-    details = info(connections["keyturn.db"], load("queries.sql")[f"audit_of_{whose}"])
+    details = info(connections["keyturn.db"], load("queries.sql")[name])
     plan = str(details.query_plan)
-    assert re.search(rf"SEARCH audit USING INDEX audit_by_{index} \(.*at>\? AND at<\?\)", plan)
+    assert re.search(rf"SEARCH audit USING INDEX {index} \(.*at>\?", plan)
     assert "SCAN" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize("whose", ["everybody", "developer"])
+def test_rotations_are_counted_without_a_look_at_the_entries(
+    connections: dict[str, apsw.Connection], whose: str
+) -> None:
+    details = info(connections["keyturn.db"], load("queries.sql")[f"rotations_of_{whose}"])
+    assert str(details.query_plan).count("USING COVERING INDEX") == 2
 
 
 @pytest.mark.parametrize("file", FILES.values())

@@ -4,19 +4,25 @@ What an index tells is found wherever it is. For the rest a bounded number of en
 at in one request, newest first; the answer says how far back that was, and where to go on.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from keyturn.actions.find_agent import confirm
 from keyturn.actions.move_refusals import move_refusals_to_trail
 from keyturn.actions.pages import Place, before, cursor_of
-from keyturn.actions.read_audit import AuditFilter, Numbered, entries_before, numbered
+from keyturn.actions.read_audit import (
+    AuditFilter,
+    Numbered,
+    as_indexed,
+    entries_before,
+    names_of_agents,
+    numbered,
+    those_sought,
+)
 from keyturn.actions.service import Principal, Service
 from keyturn.core.agent import DAY
 from keyturn.core.audit_search import ANYTHING, Sought
-from keyturn.core.audit_trail import Action, Entry
+from keyturn.core.audit_trail import Entry
 from keyturn.core.histogram import Histogram, histogram, width_of_bars
 from keyturn.storage.store import Transaction
 
@@ -61,9 +67,7 @@ async def explore_audit(
     """
     start = before(cursor, 2)
     await move_refusals_to_trail(service)
-    if sought.severity and chosen.action is None:
-        # Nothing else has a severity, and this has an index.
-        chosen = replace(chosen, action=Action.CREDENTIAL_REUSED)
+    chosen = as_indexed(chosen, sought)
     now = service.now()
 
     def look(tx: Transaction) -> Explored:
@@ -77,7 +81,7 @@ async def explore_audit(
         goes_on = items[-1].place if full else reached
         return Explored(
             entries=[item.entry for item in items],
-            names=search.names_of(items),
+            names=names_of_agents(tx, principal, (item.entry for item in items)),
             next_cursor=cursor_of(goes_on) if goes_on else None,
             looked_back_to=None if full or reached is None else reached[0],
             histogram=search.histogram(found, reached, now) if cursor is None else None,
@@ -106,18 +110,6 @@ async def find_entry(
     return await service.store.read(look)
 
 
-def names_of_agents(
-    tx: Transaction, principal: Principal, entries: Iterable[Entry]
-) -> dict[str, str]:
-    """The names, by id, of the agents that these entries are about and that are there still."""
-    ids = json.dumps(sorted({entry.agent_id for entry in entries if entry.agent_id}))
-    return dict(tx.all(_pair, "names_of_agents", ids=ids, developer_id=principal.scope))
-
-
-def _pair(agent_id: str, name: str) -> tuple[str, str]:
-    return agent_id, name
-
-
 @dataclass(frozen=True, slots=True)
 class _Search:
     """Looks for entries in one snapshot."""
@@ -134,21 +126,13 @@ class _Search:
         place = start
         for _ in range(0, LOOKED_AT, AT_ONCE):
             part = entries_before(self.tx, self.principal, self.chosen, place, at_once)
-            names = self.names_of(part) if self.sought.text else {}
-            found += [
-                item
-                for item in part
-                if self.sought.fits(item.entry, names.get(item.entry.agent_id or ""))
-            ]
+            found += those_sought(self.tx, self.principal, self.sought, part)
             if len(part) < at_once:
                 return found, None
             place = part[-1].place
             if len(found) >= enough:
                 break
         return found, place
-
-    def names_of(self, items: Iterable[Numbered]) -> dict[str, str]:
-        return names_of_agents(self.tx, self.principal, (item.entry for item in items))
 
     def histogram(self, found: list[Numbered], reached: Place | None, now: int) -> Histogram:
         until = now + 1 if self.chosen.until is None else self.chosen.until
@@ -175,7 +159,8 @@ class _Search:
         if self.chosen.agent_id is not None:
             return "bars_of_agent", {"agent_id": self.chosen.agent_id, **whose, **action}
         if self.chosen.action is not None:
-            return "bars_of_action", {**whose, **action}
+            query = "bars_of_developer_and_action" if self.principal.scope else "bars_of_action"
+            return query, {**whose, **action}
         return ("bars_of_developer", whose) if self.principal.scope else ("bars_of_everybody", {})
 
 

@@ -41,6 +41,7 @@ async def list_agents(
 
     Raises:
         InvalidRequest: the cursor is not one of ours.
+        InvalidToken: as `confirm`.
     """
     query = "agents_of_everybody" if principal.operator else "agents_of_developer"
     (start,) = before(cursor)
@@ -52,7 +53,12 @@ async def list_agents(
     }
     if not principal.operator:
         values["developer_id"] = principal.developer_id
-    found = await service.store.scan(lambda tx: tx.all(Agent, query, **values))
+
+    def read(tx: Transaction) -> list[Agent]:
+        confirm(tx, principal)
+        return tx.all(Agent, query, **values)
+
+    found = await service.store.scan(read)
     return Page.of(found, limit, lambda agent: (agent.seq,))
 
 

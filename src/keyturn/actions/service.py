@@ -111,7 +111,8 @@ class Service:
 
     `limits` is a store of its own, so that attempts never wait for the credentials' writer nor
     keep it waiting. `report_reuse` is told of every entry of a reuse. `turns` has a lock for
-    each recoverable request that is being answered.
+    each recoverable request that is being answered. `rotations` are the counts of days that are
+    over, by developer (None: everybody) and day: when each was made, and by whom they were.
     """
 
     store: Store
@@ -125,6 +126,7 @@ class Service:
     reuses: Reuses = field(default_factory=Reuses)
     refused: Refused = field(default_factory=Refused)
     turns: WeakValueDictionary[bytes, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    rotations: dict[tuple[str | None, int], tuple[int, int, int]] = field(default_factory=dict)
 
     def new_id(self) -> str:
         return str(UUID(bytes=self.random_bytes(16), version=4))

@@ -19,6 +19,7 @@ from keyturn.core.credential import Credential, Kind, mask
 from keyturn.core.developer import Developer
 from keyturn.core.instant import rfc3339
 from keyturn.core.token import Token
+from keyturn.trail_export import members
 from keyturn.wire import ROTATED
 
 _ID = "adb2658d-6f2c-4a7e-9d1b-3c5f0e8a7b64"
@@ -228,19 +229,7 @@ class AuditEntry(Answer):
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        return cls(
-            id=entry.id,
-            at=rfc3339(entry.at),
-            actor=ShownActor(kind=entry.actor_kind, id=entry.actor_id),
-            action=entry.action,
-            outcome=entry.outcome,
-            agent_id=entry.agent_id,
-            developer_id=entry.developer_id,
-            address=entry.address,
-            user_agent=entry.user_agent,
-            request_id=entry.request_id,
-            details=entry.details,
-        )
+        return cls.model_validate(members(entry))
 
 
 _KIND_NAMES: dict[Kind, Literal["developer", "service", "enrolment"]] = {

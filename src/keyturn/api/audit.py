@@ -1,10 +1,6 @@
 """Reading the audit trail. Nothing here, or anywhere in the API, changes an entry."""
 
-import csv
-import io
-import re
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
@@ -16,30 +12,10 @@ from keyturn.api.answers import AuditEntry
 from keyturn.api.context import ByDeveloper, On, for_developers
 from keyturn.api.pages import DEFAULT_PAGE_SIZE, Cursor, Items, PageSize
 from keyturn.api.wire_model import Moment
-from keyturn.core.audit_trail import Entry
 from keyturn.core.instant import from_datetime
+from keyturn.trail_export import MEDIA_TYPES, Format, exported
 
 router = APIRouter(prefix="/v1/audit", tags=["Audit trail"])
-
-MEDIA_TYPES = {"jsonl": "application/jsonl", "csv": "text/csv"}
-
-COLUMNS = (
-    "id",
-    "at",
-    "actorKind",
-    "actorId",
-    "action",
-    "outcome",
-    "agentId",
-    "developerId",
-    "address",
-    "userAgent",
-    "requestId",
-    "details",
-)
-# Spreadsheets read a cell that begins so as a formula (OWASP, CSV injection).
-# Some split at ; and tabs as well, so what follows those begins a cell too.
-_FORMULA = re.compile("(^|[;\t\r\n])( *)(?=[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 
 async def _filter(
@@ -79,7 +55,7 @@ async def list_audit(
 
 def _exported() -> dict[str, Any]:
     described = for_developers()
-    content = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()}
+    content = {media_type: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES}
     described["responses"][200] = {"content": content}
     return described
 
@@ -89,39 +65,8 @@ async def export_audit(
     on: On,
     developer: ByDeveloper,
     chosen: Chosen,
-    form: Annotated[Literal["jsonl", "csv"], Query(alias="format")] = "jsonl",
+    form: Annotated[Format, Query(alias="format")] = "jsonl",
 ) -> StreamingResponse:
     """All of it as one stream: JSON Lines, or CSV that spreadsheets open without running it."""
     pages = await read_audit.export_audit(on.service, developer, chosen)
-    return StreamingResponse(
-        _csv(pages) if form == "csv" else _json_lines(pages),
-        media_type=MEDIA_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="audit.{form}"'},
-    )
-
-
-async def _json_lines(pages: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
-    async for entries in pages:
-        lines = [AuditEntry.of(entry).model_dump_json(by_alias=True) for entry in entries]
-        yield "\n".join(lines) + "\n"
-
-
-async def _csv(pages: AsyncIterator[list[Entry]]) -> AsyncIterator[str]:
-    yield ",".join(COLUMNS) + "\r\n"
-    async for entries in pages:
-        text = io.StringIO()
-        csv.writer(text, quoting=csv.QUOTE_ALL).writerows(
-            _cells(AuditEntry.of(entry)) for entry in entries
-        )
-        yield text.getvalue()
-
-
-def _cells(entry: AuditEntry) -> list[str]:
-    shown = entry.model_dump(by_alias=True)
-    shown |= {"actorKind": entry.actor.kind, "actorId": entry.actor.id}
-    shown["details"] = entry.model_dump_json(include={"details"})[len('{"details":') : -1]
-    return [_inert(str(shown[column] or "")) for column in COLUMNS]
-
-
-def _inert(cell: str) -> str:
-    return _FORMULA.sub(r"\1'\2", cell)
+    return exported(pages, form)

@@ -1,64 +1,87 @@
-"""The trail: filters in the address, pages, details of each entry, and the export."""
+"""The trail: what is looked for in the address, a picture of when, each entry, and the export."""
 
-from datetime import UTC, datetime
-from urllib.parse import urlencode
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from keyturn.actions.read_audit import AuditFilter, list_audit
-from keyturn.core.agent import DAY
-from keyturn.core.audit_trail import Action
+from keyturn.actions.explore_audit import Explored, explore_audit, find_entry
+from keyturn.actions.read_audit import export_audit
 from keyturn.core.errors import InvalidRequest
-from keyturn.core.instant import from_datetime
+from keyturn.dashboard.audit_picture import picture_of
+from keyturn.dashboard.audit_query import ACTORS, GROUPS, OUTCOMES, SPANS, Asked
 from keyturn.dashboard.rendering import page
-from keyturn.dashboard.visits import SignedIn
+from keyturn.dashboard.visits import SignedIn, Visit
+from keyturn.problems import status_of
+from keyturn.trail_export import Format, exported
 
 router = APIRouter(prefix="/dashboard/audit")
 
 PAGE_SIZE = 50
+LABELS = {
+    "q": "Text",
+    "agent": "Agent",
+    "action": "Action",
+    "outcome": "Outcome",
+    "by": "By",
+    "since": "From",
+    "until": "To",
+    "last": "Time",
+}
+_LOST = "This part of the list can't be found: go on from the newest entries."
+ForThese = Annotated[Asked, Depends()]
 
 
 @router.get("")
-async def show(
-    on: SignedIn,
-    agent: str = "",
-    action: str = "",
-    since: str = "",
-    until: str = "",
-    cursor: str = "",
+async def show(on: SignedIn, asked: ForThese) -> Response:
+    try:
+        found = await explore_audit(
+            on.service,
+            on.principal,
+            asked.chosen(on.service.now()),
+            asked.sought(),
+            cursor=asked.cursor or None,
+            limit=PAGE_SIZE,
+        )
+    except InvalidRequest as error:
+        return _shown(on, asked, error=error)
+    return _shown(on, asked, found)
+
+
+@router.get("/export")
+async def export(on: SignedIn, asked: ForThese, format: Format = "csv") -> Response:
+    try:
+        chosen, sought = asked.chosen(on.service.now()), asked.sought()
+    except InvalidRequest as error:
+        return _shown(on, asked, error=error)
+    return exported(await export_audit(on.service, on.principal, chosen, sought), format)
+
+
+@router.get("/{entry_id}")
+async def show_entry(on: SignedIn, entry_id: str) -> Response:
+    found = await find_entry(on.service, on.principal, entry_id)
+    if found is None:
+        return page(on, "audit_missing.html", status=404)
+    entry, name = found
+    return page(on, "audit_entry.html", entry=entry, name=name)
+
+
+def _shown(
+    on: Visit, asked: Asked, found: Explored | None = None, error: InvalidRequest | None = None
 ) -> Response:
-    asked = {"agent": agent, "action": action, "since": since, "until": until}
-    kept = {name: value for name, value in asked.items() if value}
-    chosen = AuditFilter(
-        agent_id=agent.strip() or None,
-        action=action or None,
-        since=_day(since, "from"),
-        until=_day(until, "to", end=True),
-    )
-    found = await list_audit(
-        on.service, on.principal, chosen, cursor=cursor or None, limit=PAGE_SIZE
-    )
+    wrong = str(error.args[0]) if error else ""
+    why = error.detail.partition(": ")[2] if error else ""
     return page(
         on,
         "audit.html",
-        entries=[numbered.entry for numbered in found.items],
-        more=bool(found.next_cursor),
+        status=status_of(error) if error else 200,
         asked=asked,
-        filtered=bool(kept),
-        actions=sorted(Action),
-        first=not cursor,
-        newest=f"?{urlencode(kept)}",
-        older=f"?{urlencode({**kept, 'cursor': found.next_cursor})}",
+        actors=ACTORS,
+        groups=GROUPS,
+        outcomes=OUTCOMES,
+        spans=SPANS,
+        found=found,
+        picture=picture_of(found.histogram, asked) if found and found.histogram else None,
+        wrong=wrong,
+        told=f"{LABELS[wrong]} {why}." if wrong in LABELS else _LOST if wrong else "",
     )
-
-
-def _day(text: str, name: str, *, end: bool = False) -> int | None:
-    """The instant at which a UTC day begins, or ends."""
-    if not text:
-        return None
-    try:
-        begins = from_datetime(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC))
-    except ValueError:
-        raise InvalidRequest(name, "must be a day, such as 2026-01-31") from None
-    return begins + DAY if end else begins

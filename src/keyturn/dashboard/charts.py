@@ -11,16 +11,23 @@ from markupsafe import Markup
 
 _WIDTH, _HEIGHT = 720, 180
 _LEFT, _BOTTOM, _TOP = 44, 22, 8
+_EDGE = 24
+"""How near to the right edge the middle of a label may come."""
 _STEPS = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: its parts from the bottom, by the name of their colour, and what it stands for."""
+    """One bar: its parts from the bottom, by the name of their colour, and what it stands for.
+
+    `href` is where a click on it leads, if anywhere; `known` is whether all of it was counted.
+    """
 
     label: str
     parts: tuple[tuple[str, int], ...]
     told: str
+    href: str = ""
+    known: bool = True
 
     @property
     def height(self) -> int:
@@ -37,7 +44,10 @@ class Share:
 
 
 def bars(title: str, shown: Sequence[Bar]) -> Markup:
-    """A bar for each, above a line, with a scale; labels are thinned where they would touch."""
+    """A bar for each, above a line, with a scale; labels are thinned where they would touch.
+
+    A picture with links is for the pointer alone: others have them in the table beside it.
+    """
     scale = nice_maximum(max((bar.height for bar in shown), default=0))
     plot = _HEIGHT - _BOTTOM - _TOP
     slot = (_WIDTH - _LEFT) / max(len(shown), 1)
@@ -47,19 +57,21 @@ def bars(title: str, shown: Sequence[Bar]) -> Markup:
     for place, bar in enumerate(shown):
         left = _LEFT + place * slot + (slot - width) / 2
         foot = float(_HEIGHT - _BOTTOM)
-        drawn.append(Markup("<g><title>{}</title>").format(bar.told))
+        opened, closed = _group(bar.href)
+        drawn.append(opened + Markup("<title>{}</title>").format(bar.told))
         # What is seen of nothing, so that the pointer finds its title.
-        drawn.append(_rect(left, _TOP, width, plot, "none"))
+        drawn.append(_rect(left, _TOP, width, plot, "none" if bar.known else "track"))
         for colour, count in bar.parts:
             if count:
                 tall = max(plot * count / scale, 1.5)
                 foot -= tall
                 drawn.append(_rect(left, foot, width, tall, colour))
-        drawn.append(Markup("</g>"))
+        drawn.append(closed)
         if place % every == 0:
-            middle = left + width / 2
+            middle = min(left + width / 2, _WIDTH - _EDGE)
             drawn.append(_text(middle, _HEIGHT - 6, bar.label, "middle"))
-    return _picture(title, _WIDTH, _HEIGHT, drawn)
+    hidden = any(bar.href for bar in shown)
+    return _picture(title, _WIDTH, _HEIGHT, drawn, hidden=hidden)
 
 
 def shares(title: str, shown: Sequence[Share]) -> Markup:
@@ -129,10 +141,24 @@ def _text(x: float, y: float, text: str, anchor: str) -> Markup:
     )
 
 
+def _group(href: str) -> tuple[Markup, Markup]:
+    if href:
+        return Markup('<a href="{}" tabindex="-1">').format(href), Markup("</a>")
+    return Markup("<g>"), Markup("</g>")
+
+
 def _picture(
-    title: str, width: int, height: int, drawn: Sequence[Markup], *, stretched: bool = False
+    title: str,
+    width: int,
+    height: int,
+    drawn: Sequence[Markup],
+    *,
+    stretched: bool = False,
+    hidden: bool = False,
 ) -> Markup:
     ratio = Markup(' preserveAspectRatio="none"') if stretched else ""
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"{}>{}</svg>').format(
-        width, height, title, ratio, Markup("").join(drawn)
+    named = Markup('role="img" aria-label="{}"').format(title)
+    told = Markup('aria-hidden="true"') if hidden else named
+    return Markup('<svg viewBox="0 0 {} {}" {}{}>{}</svg>').format(
+        width, height, told, ratio, Markup("").join(drawn)
     )

@@ -5,50 +5,52 @@ from datetime import UTC, datetime
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from keyturn.actions.overview import DAYS, RotationsOfDay, overview
-from keyturn.actions.read_audit import AuditFilter, list_audit
-from keyturn.core.audit_trail import Action
+from keyturn.actions.overview import DAYS, MAX_REFUSALS, RotationsOfDay, overview
 from keyturn.dashboard.charts import Bar, Share, bars, shares
 from keyturn.dashboard.rendering import page
 from keyturn.dashboard.visits import SignedIn
 
 router = APIRouter()
 
-ALERTS, NEWEST = 5, 10
+MAX_ALERTS = 6
 STATES = (
-    ("fresh", "Fresh", "good"),
-    ("due", "Due", "warn"),
-    ("overdue", "Overdue", "bad"),
-    ("quarantined", "Quarantined", "accent"),
-    ("revoked", "Revoked", "quiet"),
+    ("fresh", "Fresh", "good", "status=active&age=fresh"),
+    ("due", "Due", "warn", "status=active&age=due"),
+    ("overdue", "Overdue", "bad", "status=active&age=overdue"),
+    ("quarantined", "Quarantined", "accent", "status=quarantined"),
+    ("revoked", "Revoked", "quiet", "status=revoked"),
 )
+"""How an agent stands: its name, its colour, and what the list of agents shows of it."""
 
 
 @router.get("/dashboard")
 async def show(on: SignedIn) -> Response:
     counted = await overview(on.service, on.principal)
-    reuse = AuditFilter(action=Action.CREDENTIAL_REUSED)
-    alerts = await list_audit(on.service, on.principal, reuse, cursor=None, limit=ALERTS)
-    entries = await list_audit(on.service, on.principal, AuditFilter(), cursor=None, limit=NEWEST)
     total = sum(day.by_agents + day.by_developers for day in counted.rotations)
-    of_state = [Share(colour, name, counted.agents.get(key, 0)) for key, name, colour in STATES]
+    states = [
+        (Share(colour, name, counted.agents[key]), query) for key, name, colour, query in STATES
+    ]
     return page(
         on,
         "overview.html",
-        alerts=[numbered.entry for numbered in alerts.items],
-        entries=[numbered.entry for numbered in entries.items],
         counted=counted,
         days=DAYS,
-        total_rotations=total,
-        rotations=bars(
-            f"Rotations a day: {total:,} in {DAYS} days", [_bar(day) for day in counted.rotations]
-        ),
-        states=of_state,
-        agents_by_state=shares(
-            ", ".join(f"{share.label} {share.count:,}" for share in of_state), of_state
-        ),
+        max_alerts=MAX_ALERTS,
+        max_refusals=MAX_REFUSALS,
+        states=states,
+        agents_by_state=_agents_by_state([share for share, _ in states]),
         total_agents=sum(counted.agents.values()),
+        total_rotations=total,
+        rotations=_rotations(counted.rotations, total),
     )
+
+
+def _agents_by_state(states: list[Share]) -> str:
+    return shares(", ".join(f"{share.label} {share.count:,}" for share in states), states)
+
+
+def _rotations(days: list[RotationsOfDay], total: int) -> str:
+    return bars(f"Rotations a day: {total:,} in {DAYS} days", [_bar(day) for day in days])
 
 
 def _bar(day: RotationsOfDay) -> Bar:

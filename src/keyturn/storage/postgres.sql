@@ -95,7 +95,7 @@ DELETE FROM attempts WHERE seq IN (
 )
 
 -- name: refusals_by_reason
-SELECT reason, CAST(sum(times) AS BIGINT) FROM (
+SELECT reason, CAST(sum(times) AS BIGINT), count(*) FROM (
     SELECT coalesce(CAST(details AS JSON) ->> 'reason', action) AS reason,
         CAST(coalesce(CAST(details AS JSON) ->> 'count', '1') AS BIGINT) AS times
     FROM audit
@@ -104,6 +104,18 @@ SELECT reason, CAST(sum(times) AS BIGINT) FROM (
     ORDER BY at DESC LIMIT :limit
 ) AS refused
 GROUP BY reason ORDER BY sum(times) DESC, reason
+
+-- name: reuses_of_everybody
+SELECT * FROM audit
+WHERE action = 'credential.reused' AND CAST(details AS JSON) ->> 'severity' = :severity
+    AND at >= :since
+ORDER BY at DESC, seq DESC LIMIT :limit
+
+-- name: reuses_of_developer
+SELECT * FROM audit
+WHERE developer_id = :developer_id AND action = 'credential.reused'
+    AND CAST(details AS JSON) ->> 'severity' = :severity AND at >= :since
+ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: names_of_agents
 SELECT id, name FROM agents

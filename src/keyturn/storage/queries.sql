@@ -508,7 +508,12 @@ ORDER BY at DESC, seq DESC LIMIT :limit
 -- name: audit_of_action
 SELECT * FROM audit
 WHERE action = :action AND at >= :since AND (at, seq) < (:before_at, :before_seq)
-    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+ORDER BY at DESC, seq DESC LIMIT :limit
+
+-- name: audit_of_developer_and_action
+SELECT * FROM audit
+WHERE developer_id = :developer_id AND action = :action
+    AND at >= :since AND (at, seq) < (:before_at, :before_seq)
 ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: audit_of_agent
@@ -518,13 +523,24 @@ WHERE agent_id = :agent_id AND at >= :since AND (at, seq) < (:before_at, :before
     AND (CAST(:action AS TEXT) IS NULL OR action = :action)
 ORDER BY at DESC, seq DESC LIMIT :limit
 
--- name: rotations_between
-SELECT count(*), coalesce(sum(CASE WHEN actor_kind = 'agent' THEN 1 ELSE 0 END), 0) FROM audit
-WHERE action = 'credential.rotated' AND at >= :since AND at < :until
-    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+-- name: rotations_of_everybody
+SELECT count(*), (
+    SELECT count(*) FROM audit
+    WHERE action = 'credential.rotated' AND actor_kind = 'developer' AND at >= :since AND at < :until
+)
+FROM audit WHERE action = 'credential.rotated' AND at >= :since AND at < :until
+
+-- name: rotations_of_developer
+SELECT count(*), (
+    SELECT count(*) FROM audit
+    WHERE action = 'credential.rotated' AND actor_kind = 'developer'
+        AND developer_id = :developer_id AND at >= :since AND at < :until
+)
+FROM audit
+WHERE developer_id = :developer_id AND action = 'credential.rotated' AND at >= :since AND at < :until
 
 -- name: refusals_by_reason
-SELECT reason, sum(times) FROM (
+SELECT reason, sum(times), count(*) FROM (
     SELECT coalesce(details ->> 'reason', action) AS reason,
         coalesce(details ->> 'count', 1) AS times
     FROM audit
@@ -535,23 +551,30 @@ SELECT reason, sum(times) FROM (
 GROUP BY reason ORDER BY sum(times) DESC, reason
 
 -- name: agents_by_state
-SELECT CASE
-        WHEN status <> 'active' THEN status
-        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
-        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
-        ELSE 'fresh'
-    END AS state, count(*) FROM agents
-WHERE CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id
-GROUP BY 1
+SELECT count(*),
+    count(*) FILTER (WHERE status = 'revoked'),
+    count(*) FILTER (WHERE status = 'quarantined'),
+    count(*) FILTER (
+        WHERE status = 'active' AND key_created_at + 86400000 * rotation_period_days < :now
+    ),
+    count(*) FILTER (
+        WHERE status = 'active' AND key_created_at + 69120000 * rotation_period_days <= :now
+    )
+FROM agents WHERE CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id
 
 -- name: audit_entry
 SELECT * FROM audit
 WHERE id = :id AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
 
--- name: newest_reuses
+-- name: reuses_of_everybody
 SELECT * FROM audit
-WHERE action = 'credential.reused' AND at >= :since AND details LIKE :severity_pattern
-    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+WHERE action = 'credential.reused' AND details ->> 'severity' = :severity AND at >= :since
+ORDER BY at DESC, seq DESC LIMIT :limit
+
+-- name: reuses_of_developer
+SELECT * FROM audit
+WHERE developer_id = :developer_id
+    AND action = 'credential.reused' AND details ->> 'severity' = :severity AND at >= :since
 ORDER BY at DESC, seq DESC LIMIT :limit
 
 -- name: names_of_agents
@@ -575,7 +598,13 @@ SELECT at / :width, count(*), min(at) FROM (
 SELECT at / :width, count(*), min(at) FROM (
     SELECT at FROM audit
     WHERE action = :action AND at >= :since AND at < :until
-        AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+    ORDER BY at DESC LIMIT :limit
+) AS counted GROUP BY 1
+
+-- name: bars_of_developer_and_action
+SELECT at / :width, count(*), min(at) FROM (
+    SELECT at FROM audit
+    WHERE developer_id = :developer_id AND action = :action AND at >= :since AND at < :until
     ORDER BY at DESC LIMIT :limit
 ) AS counted GROUP BY 1
 
