@@ -194,6 +194,7 @@ def test_a_name_that_looks_like_a_program_is_just_a_name(
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
 
 
+@pytest.mark.usefixtures("operator_cookies")
 def test_everything_works_without_javascript(chromium: Browser, server: Server) -> None:
     agent = register(server, "plain")
     context = chromium.new_context(base_url=address(server), java_script_enabled=False)

@@ -168,11 +168,13 @@ def test_looking_for_entries_needs_no_mouse(page: Page, agents: list[dict[str, s
     expect(page).to_have_url(re.compile("since="))
     reach(page, "agent.registered")
     page.keyboard.press("Enter")
+    page.wait_for_url("**/dashboard/audit/*")
     reach(page, "Open explored 54")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(agents[54]["agentId"]))
 
 
+@pytest.mark.usefixtures("operator_cookies")
 def test_exploring_needs_no_javascript(
     chromium: Browser, server: Server, agents: list[dict[str, str]]
 ) -> None:

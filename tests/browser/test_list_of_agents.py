@@ -156,6 +156,7 @@ def test_whoever_has_no_agents_is_told_how_to_have_one(server: Server) -> None:
     assert "No agent is like that" in filtered and "Clear filters" in filtered
 
 
+@pytest.mark.usefixtures("operator_cookies")
 def test_all_of_a_page_are_revoked_without_javascript(chromium: Browser, server: Server) -> None:
     for number in range(3):
         register(server, f"<b>unscripted</b> {number}")
