@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import apsw
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from keyturn.core.agent import DAY
 from keyturn.testing import Server, running_server
 from tests.browser.people import OPERATOR, set_up, sign_in
 
@@ -20,12 +22,17 @@ LOOKS: dict[str, dict[str, Any]] = {
 PATHS = {
     "overview": "/dashboard",
     "agents": "/dashboard/agents",
+    "agents-overdue": "/dashboard/agents?status=active&age=overdue&sort=due",
     "audit": "/dashboard/audit",
     "tokens": "/dashboard/tokens",
     "developers": "/dashboard/developers",
     "account": "/dashboard/account",
 }
 NAMES = ("invoice-reader", "my-research-agent", "inbox-triage", "nightly-crawler", "price-watcher")
+KEY_DAYS = (9, 2, 6, 4, 3)
+"""How old the agents' keys are in the pictures."""
+ENTRY_DAYS = (31, 22, 13, 3, 1)
+"""How long ago the entries of the last one were made."""
 
 
 def main() -> None:
@@ -56,7 +63,24 @@ def furnish(server: Server) -> str:
     rotated(server, first)
     for agent in agents[:3]:
         used(server, agent)
+    age(server, str(pair["agentId"]))
     return str(pair["agentId"])
+
+
+def age(server: Server, agent_id: str) -> None:
+    """Put what has happened some weeks back, which only a database that is thrown away may."""
+    with apsw.Connection(str(server.data_dir / "keyturn.db")) as database:
+        database.set_busy_timeout(5000)
+        database.execute("DROP TRIGGER audit_is_never_changed")
+        query = "SELECT seq FROM audit WHERE agent_id = ? ORDER BY seq"
+        entries = list(database.execute(query, (agent_id,)))
+        for (seq,), days in zip(entries, ENTRY_DAYS, strict=False):
+            database.execute("UPDATE audit SET at = at - ? WHERE seq = ?", (days * DAY, seq))
+        for name, days in zip(NAMES, KEY_DAYS, strict=True):
+            database.execute(
+                "UPDATE agents SET key_created_at = key_created_at - ? WHERE name = ?",
+                (days * DAY, name),
+            )
 
 
 def register(server: Server, name: str) -> dict[str, str]:

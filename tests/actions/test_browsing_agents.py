@@ -87,7 +87,8 @@ def test_pages_have_each_agent_once_and_in_order(
             browse_agents(populated.service, who, chosen, order, cursor=cursor, limit=limit)
         )
         assert browsed.count == len(expected)
-        owners = {agent.developer_id for agent in browsed.page.items} if who.operator else set()
+        owners = {agent.developer_id for agent in browsed.page.items} | ({whose} - {None})
+        owners = owners if who.operator else set()
         assert browsed.owners == {owner: f"{owner}@example.com" for owner in owners}
         found += browsed.page.items
         cursor = browsed.page.next_cursor

@@ -10,7 +10,7 @@ import pytest
 from keyturn.actions import passwords
 from keyturn.actions import sign_in as signing_in
 from keyturn.actions.authenticate import authenticate_developer, authenticate_service
-from keyturn.actions.invite_developer import LIFETIME, accept_invitation, invite
+from keyturn.actions.invite_developer import LIFETIME, accept_invitation, invite, invite_again
 from keyturn.actions.manage_developers import disable_developer
 from keyturn.actions.note_use import write_uses
 from keyturn.actions.sessions import change_password
@@ -130,6 +130,40 @@ def test_a_mark_of_another_developers_browser_opens_nothing(world: World, bob: N
     with pytest.raises(TooManySignIns):
         do(sign_in(world.service, here, EMAIL, PASSWORD, eve.device))
     do(sign_in(world.service, here, EMAIL, PASSWORD, bob.device))
+
+
+def test_a_browser_is_not_known_any_more_when_the_password_changes(
+    world: World, bob: NewSession
+) -> None:
+    before = do(sign_in(world.service, call(), EMAIL, PASSWORD, None))
+    changed = do(
+        change_password(world.service, call(), before.session, PASSWORD, "bob's other password")
+    )
+    here = call()
+    for mark in [bob.device] * 5 + [before.device] * 5:
+        with pytest.raises(WrongPassword):
+            do(sign_in(world.service, here, EMAIL, PASSWORD, mark))
+    for mark in (bob.device, before.device):
+        with pytest.raises(TooManySignIns):
+            do(sign_in(world.service, here, EMAIL, PASSWORD, mark))
+    do(sign_in(world.service, here, EMAIL, "bob's other password", changed.device))
+
+
+def test_what_is_typed_as_the_email_is_kept_nowhere(world: World) -> None:
+    typed = "a password that was typed too early"
+    with pytest.raises(WrongPassword):
+        do(sign_in(world.service, call(), typed, "x", None))
+    kept = [path.name for path in world.folder.iterdir() if typed.encode() in path.read_bytes()]
+    assert kept == []
+
+
+def test_a_code_that_was_given_before_the_password_changed_is_dead(
+    world: World, bob: NewSession
+) -> None:
+    invited = do(invite_again(world.service, call(), world.operator, bob.session.developer_id))
+    do(change_password(world.service, call(), bob.session, PASSWORD, "bob's other password"))
+    with pytest.raises(WrongCode):
+        do(accept_invitation(world.service, call(), invited.code.reveal(), PASSWORD))
 
 
 def test_a_password_that_is_changed_while_it_is_checked_opens_nothing(

@@ -32,3 +32,14 @@ def sign_in(page: Page, person: Person) -> None:
     page.get_by_label("Password").fill(person.password)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def reach(page: Page, text: str) -> None:
+    """Press Tab until what has this text, or this id, has the focus."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if text in page.evaluate(
+            "[document.activeElement.id, document.activeElement.textContent.trim()]"
+        ):
+            return
+    raise AssertionError(f"the keyboard does not reach {text}")

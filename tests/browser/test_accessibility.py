@@ -1,17 +1,22 @@
 """axe finds nothing on any page, in light and dark; and the keyboard alone is enough."""
 
+import re
+
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from keyturn.testing import Server
-from tests.browser.people import OPERATOR
+from tests.browser.people import OPERATOR, reach
 
 PATHS = (
     "/dashboard",
     "/dashboard/agents",
     "/dashboard/agents?q=nothing-is-called-so",
+    "/dashboard/agents?status=active&age=fresh&sort=-name",
+    "/dashboard/agents?cursor=Y3JlYXRlZC0gMSAx",
+    "/dashboard/agents?sort=unheard-of",
     "/dashboard/agents/new",
     "/dashboard/audit",
     "/dashboard/audit?action=agent.&outcome=done&by=agent&q=seen&last=7d",
@@ -70,6 +75,21 @@ def test_axe_finds_nothing_where_credentials_are_shown(page: Page, agent: str, s
     assert not results.violations_count, results.generate_report()
 
 
+def test_no_page_is_wider_than_a_phone_at_its_narrowest(page: Page, server: Server) -> None:
+    """WCAG 2.2, 1.4.10: 320 pixels, which is also 1,280 at 400 per cent."""
+    page.set_viewport_size({"width": 320, "height": 640})
+    named = {"name": "W" * 100}
+    agent = httpx.post(f"{server.url}/v1/auth/agent-register", json=named).json()["agentId"]
+    of_agent = f"/dashboard/agents/{agent}"
+    wide = {}
+    for path in (*PATHS, of_agent, f"{of_agent}/change/revoke"):
+        page.goto(path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 320:
+            wide[path] = width
+    assert not wide
+
+
 def test_signing_in_and_rotating_need_no_mouse(visitor: Page, agent: str) -> None:
     page = visitor
     page.goto(f"/dashboard/agents/{agent}")
@@ -90,10 +110,13 @@ def test_signing_in_and_rotating_need_no_mouse(visitor: Page, agent: str) -> Non
     expect(page.get_by_text("This is the only time")).to_be_visible()
 
 
-def reach(page: Page, text: str) -> None:
-    """Press Tab until what has this text has the focus."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent").strip() == text:
-            return
-    raise AssertionError(f"the keyboard does not reach {text}")
+def test_a_filter_is_chosen_with_the_keyboard_and_sent_when_its_user_says(page: Page) -> None:
+    """WCAG 2.2, 3.2.2: each press of an arrow changes the choice, and none may leave the page."""
+    page.goto("/dashboard/agents")
+    page.get_by_label("Status").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Status")).to_have_value("revoked")
+    reach(page, "Search")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"\?status=revoked$"))

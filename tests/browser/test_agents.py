@@ -44,7 +44,7 @@ def test_rotating_shows_the_new_pair_once_and_never_again(page: Page, server: Se
     assert new not in page.url
 
     page.get_by_role("link", name="I have saved it").click()
-    expect(page.get_by_text("generation 2")).to_be_visible()
+    expect(page.get_by_text("the current one is 2")).to_be_visible()
     for step in (page.go_back, page.go_forward, page.reload):
         step()
         assert new not in page.content()
@@ -128,6 +128,33 @@ def test_several_agents_are_revoked_at_once(page: Page, server: Server) -> None:
     page.get_by_role("button", name="Revoke them").click()
     expect(page.get_by_text("Revoked: their credentials")).to_be_visible()
     assert not any(accepts(server, agent["apiKey"]) for agent in agents)
+
+
+def test_generations_are_a_picture_and_a_table_that_leads_to_the_entries(
+    page: Page, server: Server
+) -> None:
+    agent = register(server, "<i>long-lived</i>")
+    headers = {"authorization": f"Bearer {agent['apiKey']}"}
+    body = {"rotationSecret": agent["rotationSecret"]}
+    for _ in range(2):
+        # The second time what was retired comes back.
+        httpx.post(f"{server.url}/v1/agents/self/rotate-key", headers=headers, json=body)
+    path = f"/dashboard/agents/{agent['agentId']}"
+    page.goto(f"{path}/change/revoke")
+    page.get_by_label("Reason").fill("<script>alert(1)</script>")
+    page.get_by_role("button", name="Revoke it").click()
+    expect(page.get_by_role("img", name="Generations 1 to 2")).to_be_visible()
+    table = page.get_by_role("region", name="Generations as a table")
+    rows = table.get_by_role("row")
+    expect(rows.nth(1)).to_contain_text("Rotated by itself")
+    expect(rows.nth(1)).to_contain_text("Revoked, <script>alert(1)</script>")
+    expect(rows.nth(2)).to_contain_text("Registered itself")
+    expect(rows.nth(2)).to_contain_text("Retired credential came back")
+    entries = page.get_by_role("region", name="Last entries as a table")
+    for link in (table.get_by_role("link").first, entries.get_by_role("link").first):
+        assert re.fullmatch("/dashboard/audit/[0-9a-f-]{36}", link.get_attribute("href") or "")
+    page.get_by_role("link", name="All of its trail").click()
+    page.wait_for_url(f"**/dashboard/audit?agent={agent['agentId']}")
 
 
 def test_a_deleted_agent_is_gone(page: Page, server: Server) -> None:

@@ -11,8 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from keyturn.testing import Server
 from tests.browser.conftest import address
-from tests.browser.people import OPERATOR, sign_in
-from tests.browser.test_accessibility import reach
+from tests.browser.people import OPERATOR, reach, sign_in
 from tests.browser.test_agents import register
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.contract.client import HTTP
 from tests.docs.pages import blocks
 from tests.integrations.serving import serving_asgi, serving_wsgi
 
@@ -43,7 +43,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def key(server: Server) -> str:
-    made = httpx.post(f"{server.url}/v1/auth/agent-register", json={"name": "my-research-agent"})
+    made = HTTP.post(f"{server.url}/v1/auth/agent-register", json={"name": "my-research-agent"})
     shown: str = made.json()["apiKey"]
     return shown
 
@@ -89,8 +89,8 @@ def test_the_documented_application_answers_agents_only(
     monkeypatch.setenv("KEYTURN_DATA_DIR", str(server.data_dir))
     verifier, served = application(marker, server)
     with verifier, served as url:
-        refused = httpx.get(f"{url}/search")
-        told = httpx.get(f"{url}/search", headers={"Authorization": f"Bearer {key}"})
+        refused = HTTP.get(f"{url}/search")
+        told = HTTP.get(f"{url}/search", headers={"Authorization": f"Bearer {key}"})
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
     assert (told.status_code, told.json()) == (200, answer)
 
@@ -125,7 +125,7 @@ def test_the_documented_mount_serves_keyturn(
     monkeypatch.setenv("KEYTURN_DATA_DIR", str(tmp_path / "data"))
     _, served = application("mounted", server)
     with served as url:
-        made = httpx.post(f"{url}/keys/v1/auth/agent-register")
-        reference = httpx.get(f"{url}/keys/openapi.json").json()
+        made = HTTP.post(f"{url}/keys/v1/auth/agent-register")
+        reference = HTTP.get(f"{url}/keys/openapi.json").json()
     assert made.status_code == 201
     assert reference["servers"] == [{"url": "https://api.example.com/keys"}]

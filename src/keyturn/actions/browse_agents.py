@@ -29,7 +29,8 @@ class Browsed:
     """A page of agents, and how many there are in all.
 
     `count` is exact up to `COUNTED`, and one above it where there are more. `owners` are the
-    emails of the agents' developers by id, for operators alone; the built-in owner has none.
+    emails, by id, of the agents' developers and of the one who was asked for, for operators
+    alone; the built-in owner has none.
     """
 
     page: Page[Agent]
@@ -165,7 +166,7 @@ async def browse_agents(
         count = len(found)
         if cursor or count > limit:
             count = tx.one(int, "count_agents", limit=COUNTED + 1, **filters) or 0
-        owners = _owners(tx, page.items) if principal.operator else {}
+        owners = _owners(tx, page.items, chosen.developer_id) if principal.operator else {}
         return Browsed(page, count, owners)
 
     return await service.store.scan(look)
@@ -182,7 +183,7 @@ def _unknown() -> InvalidRequest:
     return InvalidRequest("cursor", "must be a nextCursor of this list")
 
 
-def _owners(tx: Transaction, agents: list[Agent]) -> dict[str, str | None]:
-    ids = sorted({agent.developer_id for agent in agents})
+def _owners(tx: Transaction, agents: list[Agent], chosen: str | None) -> dict[str, str | None]:
+    ids = sorted({agent.developer_id for agent in agents} | ({chosen} if chosen else set()))
     found = [tx.one(Developer, "developer_by_id", id=developer_id) for developer_id in ids]
     return {developer.id: developer.email for developer in found if developer}

@@ -1,5 +1,6 @@
 """A developer looks at, changes and removes agents."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,19 @@ async def list_agents(
 async def get_agent(service: Service, principal: Principal, agent_id: str) -> Agent:
     """One agent. Raises `AgentNotFound`."""
     return await service.store.read(lambda tx: seen_agent(tx, principal, agent_id))
+
+
+async def get_agents(
+    service: Service, principal: Principal, agent_ids: Iterable[str]
+) -> list[Agent]:
+    """Those of these agents that are there and that the developer may see."""
+
+    def look(tx: Transaction) -> list[Agent]:
+        confirm(tx, principal)
+        found = [tx.one(Agent, "agent_by_id", id=each) for each in dict.fromkeys(agent_ids)]
+        return [agent for agent in found if agent and principal.may_see(agent.developer_id)]
+
+    return await service.store.read(look)
 
 
 async def update_agent(

@@ -85,7 +85,7 @@ async def confirm_password(service: Service, call: Call, session: Session, passw
 async def change_password(
     service: Service, call: Call, session: Session, current: str, new: str
 ) -> NewSession:
-    """Another password; every session of before ends, and this browser gets a new one.
+    """Another password; every session and code of before ends, and this browser gets a new session.
 
     Raises:
         InvalidRequest: the new one.
@@ -103,6 +103,7 @@ async def change_password(
             hold(tx, principal)
             tx.execute("set_password", id=session.developer_id, password=kept)
             end_tokens(tx, session.developer_id, Kind.SESSION)
+            end_tokens(tx, session.developer_id, Kind.INVITATION)
             return begin_session(tx, service, call, session.developer_id, action)
 
         return await service.store.write(change, alone=[session.developer_id])

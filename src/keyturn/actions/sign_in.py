@@ -77,8 +77,8 @@ async def sign_in(
         developer = await service.store.read(
             lambda tx: tx.one(Developer, "developer_by_email", email=email)
         )
-        known = developer is not None and _is_known(service, developer.id, device)
-        tries = device_tries(device or "") if known else address_tries(call, email)
+        known = developer is not None and _is_known(service, developer, device)
+        tries = device_tries(device or "") if known else _strangers_tries(service, call, email)
         await tries.take(service)
         password = unicodedata.normalize("NFC", password)
         kept = developer.password if developer else None
@@ -104,10 +104,9 @@ async def sign_in(
             raise WrongPassword from None
 
 
-def address_tries(call: Call, account: str | None = None) -> Tries:
-    """Of somebody whom nothing is known of; `account` is what they want to get into."""
-    address = ADDRESS_LIMIT, call.address.bucket
-    return Tries((address, (ACCOUNT_LIMIT, account[:254])) if account else (address,))
+def address_tries(call: Call) -> Tries:
+    """Of somebody whom nothing is known of."""
+    return Tries(((ADDRESS_LIMIT, call.address.bucket),))
 
 
 def device_tries(device: str) -> Tries:
@@ -134,9 +133,10 @@ def begin_session(
     attempt = Attempt(action, Actor("developer", developer_id), developer_id=developer_id)
     record(tx, service, call, attempt, sessionId=token.id)
     session = tx.one(Session, "session_by_mac", mac=token.mac)
-    if session is None:
+    developer = tx.one(Developer, "developer_by_id", id=developer_id)
+    if session is None or developer is None:
         raise LookupError("a session that was just kept")
-    return NewSession(session, credential, _mark(service, developer_id))
+    return NewSession(session, credential, _mark(service, developer))
 
 
 async def authenticate_session(service: Service, text: str | None) -> Session:
@@ -157,17 +157,25 @@ async def authenticate_session(service: Service, text: str | None) -> Session:
     return session
 
 
-def _mark(service: Service, developer_id: str) -> str:
+def _strangers_tries(service: Service, call: Call, email: str) -> Tries:
+    # Hashed, because people type a password or a token into the wrong field.
+    account = service.keyring.mac(length_prefixed([b"account", email.encode()])).digest.hex()
+    return Tries((*address_tries(call).buckets, (ACCOUNT_LIMIT, account)))
+
+
+def _mark(service: Service, developer: Developer) -> str:
     name = secrets.token_hex(16)
-    digest = service.keyring.mac(_device_message(name, developer_id)).digest
+    digest = service.keyring.mac(_device_message(name, developer)).digest
     return f"{name}.{digest.hex()}"
 
 
-def _is_known(service: Service, developer_id: str, device: str | None) -> bool:
+def _is_known(service: Service, developer: Developer, device: str | None) -> bool:
     name, _, digest = (device or "").partition(".")
-    candidates = service.keyring.candidates(_device_message(name, developer_id))
+    candidates = service.keyring.candidates(_device_message(name, developer))
     return any(hmac.compare_digest(mac.digest.hex(), digest) for mac in candidates)
 
 
-def _device_message(name: str, developer_id: str) -> bytes:
-    return length_prefixed([b"device", name.encode(), developer_id.encode()])
+def _device_message(name: str, developer: Developer) -> bytes:
+    # With the password's hash: who knew an earlier password has no tries of their own.
+    kept = developer.password or ""
+    return length_prefixed([b"device", name.encode(), developer.id.encode(), kept.encode()])

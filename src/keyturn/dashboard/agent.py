@@ -6,11 +6,17 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from keyturn.actions.manage_agents import AgentChanges, change_credits, get_agent, update_agent
-from keyturn.actions.read_audit import AuditFilter, list_audit
+from keyturn.actions.agent_history import agent_history
+from keyturn.actions.manage_agents import AgentChanges, change_credits, update_agent
 from keyturn.core.agent import MAX_CHANGE, MAX_ROTATION_PERIOD_DAYS, OnReuse, clean_text
 from keyturn.core.errors import InvalidRequest, KeyturnError
-from keyturn.dashboard.agent_timeline import timeline
+from keyturn.dashboard.generations_chart import (
+    BEGINNINGS,
+    UNKNOWN,
+    generations_chart,
+    happenings,
+    legend,
+)
 from keyturn.dashboard.rendering import page, see
 from keyturn.dashboard.visits import Form, SignedIn, Visit, whole_number
 from keyturn.json_body import DuplicateMember, MalformedJson, read_json
@@ -18,8 +24,6 @@ from keyturn.problems import status_of
 
 router = APIRouter(prefix="/dashboard/agents/{agent_id}")
 
-ENTRIES = 100
-"""Of which the timeline is made; the last ten are shown as they are."""
 DONE = {
     "saved": "Saved.",
     "credits": "The credits have changed.",
@@ -62,22 +66,25 @@ async def save_credits(on: SignedIn, agent_id: str) -> Response:
 async def _agent_page(
     on: Visit, agent_id: str, *, done: str = "", error: KeyturnError | None = None
 ) -> Response:
-    agent = await get_agent(on.service, on.principal, agent_id)
-    trail = AuditFilter(agent_id=agent_id)
-    found = await list_audit(on.service, on.principal, trail, cursor=None, limit=ENTRIES)
-    entries = [numbered.entry for numbered in found.items]
-    typed = {name: on.form.text(name) for name in on.form}
+    history = await agent_history(on.service, on.principal, agent_id)
+    agent, entries = history.agent, history.entries
+    since = entries[-1].at if entries else agent.key_created_at
+    marks = happenings(mark for each in history.generations for mark in each.marks)
     return page(
         on,
         "agent.html",
         status=status_of(error) if error else 200,
         agent=agent,
-        entries=entries,
-        timeline=timeline(entries),
-        more=bool(found.next_cursor),
+        history=history,
+        picture=generations_chart(history.generations, since, on.service.now()),
+        legend=legend(history.generations),
+        marks={mark.kind + mark.colour: mark for mark in marks}.values(),
+        beginnings=BEGINNINGS,
+        unknown=UNKNOWN,
+        happenings=happenings,
         metadata=json.loads(agent.metadata),
         masked_key=f"{on.service.policy.prefix}_ak_…{agent.key_last4}",
-        typed=typed,
+        typed={name: on.form.text(name) for name in on.form},
         done=done,
         error=error.detail if error else "",
     )

@@ -1,58 +1,48 @@
-"""The list of agents: search and filters in the address, pages, and what is done to many."""
+"""The list of agents, a new one, and what is done to many."""
 
-from urllib.parse import urlencode
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from keyturn.actions.manage_agents import get_agent, list_agents
+from keyturn.actions.browse_agents import browse_agents
+from keyturn.actions.manage_agents import get_agents
 from keyturn.actions.register_agent import create_agent
-from keyturn.actions.revoke_agent import revoke_for_developer
-from keyturn.core.agent import Agent, AgentStatus, clean_text
-from keyturn.core.errors import KeyturnError
+from keyturn.actions.revoke_agent import revoke_agents
+from keyturn.core.agent import clean_text
+from keyturn.core.errors import AgentNotFound, InvalidRequest, KeyturnError
+from keyturn.dashboard.agent_list import AGES, ORDERS, STATUSES, Asked, place
 from keyturn.dashboard.rendering import page, see, show_pair
-from keyturn.dashboard.visits import SignedIn, Visit
+from keyturn.dashboard.visits import SignedIn, Visit, whole_number
 from keyturn.problems import status_of
 
 router = APIRouter(prefix="/dashboard/agents")
 
 PAGE_SIZE = 50
+MAX_PLACE = 10**9
 DONE = {
     "deleted": "The agent is deleted.",
     "revoked": "Revoked: their credentials are refused everywhere from now on.",
+    "revoked-some": "Some of them were not there any more. All others are revoked.",
+    "none-chosen": "No agent was chosen, so nothing was done.",
 }
-STATUSES: dict[str, AgentStatus] = {
-    "active": "active",
-    "quarantined": "quarantined",
-    "revoked": "revoked",
-}
+AskedFor = Annotated[Asked, Depends()]
 
 
 @router.get("")
 async def show(
-    on: SignedIn, q: str = "", status: str = "", cursor: str = "", done: str = ""
+    on: SignedIn,
+    asked: AskedFor,
+    cursor: str = "",
+    after: str = "0",
+    choose: str = "",
+    done: str = "",
 ) -> Response:
-    found = await list_agents(
-        on.service,
-        on.principal,
-        status=STATUSES.get(status),
-        search=q or None,
-        cursor=cursor or None,
-        limit=PAGE_SIZE,
-    )
-    kept = {name: value for name, value in (("q", q), ("status", status)) if value}
-    return page(
-        on,
-        "agents.html",
-        agents=found,
-        search=q,
-        chosen=status,
-        statuses=STATUSES,
-        first=not cursor,
-        newest=f"?{urlencode(kept)}",
-        older=f"?{urlencode({**kept, 'cursor': found.next_cursor})}",
-        done=DONE.get(done, ""),
-    )
+    try:
+        shown = await _shown(on, asked, cursor, after)
+    except InvalidRequest as error:
+        return page(on, "agents_unclear.html", status=status_of(error), error=error.detail)
+    return page(on, "agents.html", done=DONE.get(done, ""), choose_all=bool(choose), **shown)
 
 
 @router.get("/new")
@@ -75,30 +65,67 @@ async def make(on: SignedIn) -> Response:
 
 
 @router.post("/revoke")
-async def revoke_many(on: SignedIn) -> Response:
-    """Ask first; with `sure`, do it. One after the other: each has an entry of its own."""
-    ids = on.form.get("agent", [])[:PAGE_SIZE]
+async def revoke_many(on: SignedIn, asked: AskedFor) -> Response:
+    """Ask first; with `sure`, do it."""
+    ids = on.form.get("agent", [])
     if not ids:
-        return see(on, "/dashboard/agents")
-    agents = [await get_agent(on.service, on.principal, agent_id) for agent_id in ids]
+        return see(on, asked.address(done="none-chosen"))
     if not on.form.text("sure"):
-        return _ask_to_revoke(on, agents)
+        return await _ask_to_revoke(on, asked, ids)
     try:
         reason = clean_text(on.form.text("reason"), "reason")
         await on.require_password()
+        outcomes = await revoke_agents(on.service, on.call, on.principal, ids, reason)
     except KeyturnError as error:
-        return _ask_to_revoke(on, agents, error)
-    for agent in agents:
-        await revoke_for_developer(on.service, on.call, on.principal, agent.id, reason)
-    return see(on, "/dashboard/agents?done=revoked")
+        return await _ask_to_revoke(on, asked, ids, error)
+    found = {outcome != "not_found" for outcome in outcomes.values()}
+    if found == {False}:
+        raise AgentNotFound
+    return see(on, asked.address(done="revoked" if found == {True} else "revoked-some"))
 
 
-def _ask_to_revoke(on: Visit, agents: list[Agent], error: KeyturnError | None = None) -> Response:
+async def _shown(on: Visit, asked: Asked, cursor: str, after: str) -> dict[str, Any]:
+    """What the page shows of the list. Raises `InvalidRequest`."""
+    before = whole_number(after, "after", 0, MAX_PLACE) if cursor else 0
+    browsed = await browse_agents(
+        on.service, on.principal, asked.chosen, asked.order, cursor=cursor or None, limit=PAGE_SIZE
+    )
+    owner = ""
+    if on.principal.operator and asked.owner:
+        if asked.owner not in browsed.owners:
+            raise InvalidRequest("owner", "there is no such developer")
+        owner = browsed.owners[asked.owner] or "the built-in owner"
+    following = {"cursor": browsed.page.next_cursor, "after": before + PAGE_SIZE}
+    here = {"cursor": cursor, "after": before}
+    return {
+        "asked": asked,
+        "agents": browsed.page.items,
+        "owners": browsed.owners,
+        "owner": owner,
+        "told": asked.told(owner, everybody=on.principal.operator),
+        "place": place(before, browsed),
+        "first": not cursor,
+        "following": asked.address(**following) if browsed.page.next_cursor else "",
+        "all_chosen": asked.address(**here, choose="all"),
+        "statuses": STATUSES,
+        "ages": AGES,
+        "orders": ORDERS,
+        "registration": on.service.policy.registration,
+    }
+
+
+async def _ask_to_revoke(
+    on: Visit, asked: Asked, ids: list[str], error: KeyturnError | None = None
+) -> Response:
+    agents = await get_agents(on.service, on.principal, ids)
+    if not agents:
+        raise AgentNotFound
     return page(
         on,
         "agents_revoke.html",
         status=status_of(error) if error else 200,
         agents=agents,
+        asked=asked,
         reason=on.form.text("reason"),
         error=error.detail if error else "",
     )

@@ -82,6 +82,7 @@ async def _developers_page(
         done=done,
         error=error.detail if error else "",
         email=on.form.text("email"),
+        operator=bool(on.form.text("operator")),
     )
 
 

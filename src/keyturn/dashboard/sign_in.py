@@ -43,7 +43,7 @@ async def make_first_operator(on: Anybody) -> Response:
 
 @router.get("/dashboard/join")
 async def show_join(on: Anybody) -> Response:
-    return page(on, "join.html", error="", min_password=MIN_PASSWORD)
+    return page(on, "join.html", code="", error="", min_password=MIN_PASSWORD)
 
 
 @router.post("/dashboard/join")
@@ -54,7 +54,7 @@ async def join(on: Anybody) -> Response:
             on.service, on.call, form.text("code"), form.text("password")
         )
     except KeyturnError as error:
-        told = {"error": error.detail, "min_password": MIN_PASSWORD}
+        told = {"code": form.text("code"), "error": error.detail, "min_password": MIN_PASSWORD}
         return page(on, "join.html", status=status_of(error), **told)
     return _welcome(on, made, "/dashboard")
 

@@ -59,7 +59,6 @@ if (once) {
 }
 
 for (const form of document.querySelectorAll("form[data-live]")) {
-  form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
   form.addEventListener("submit", () => {
     for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
   });
