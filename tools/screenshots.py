@@ -28,10 +28,23 @@ PATHS = {
     "developers": "/dashboard/developers",
     "account": "/dashboard/account",
 }
-NAMES = ("invoice-reader", "my-research-agent", "inbox-triage", "nightly-crawler", "price-watcher")
-KEY_DAYS = (9, 2, 6, 4, 3)
+NAMES = (
+    *("invoice-reader", "my-research-agent", "inbox-triage", "nightly-crawler", "release-notes"),
+    *("translator", "support-drafts", "price-watcher"),
+)
+KEY_DAYS = (9, 2, 6, 4, 1, 0, 3, 0)
 """How old the agents' keys are in the pictures."""
-ENTRY_DAYS = (31, 22, 13, 3, 1)
+ROTATIONS = (3, 2, 4, 1, 2, 5, 3, 2, 3, 1, 4, 6, 3, 2, 1, 3, 4, 2, 3, 5, 2, 1, 3, 2, 4, 3, 2, 3, 1)
+"""How many there were on each of the days before today."""
+COPIED = """
+INSERT INTO audit (
+    id, at, actor_kind, actor_id, action, outcome, agent_id, developer_id, address, details
+)
+SELECT lower(hex(randomblob(16))), at - ? * ?, actor_kind, actor_id, action, outcome, agent_id,
+    developer_id, address, details
+FROM audit WHERE action = 'credential.rotated' AND agent_id <> ? ORDER BY at DESC LIMIT 1
+"""
+ENTRY_DAYS = (31, 22, 13, 3)
 """How long ago the entries of the last one were made."""
 
 
@@ -60,10 +73,13 @@ def furnish(server: Server) -> str:
     for _ in range(3):
         used(server, pair)
         pair = rotated(server, pair)
-    rotated(server, first)
-    for agent in agents[:3]:
+    for agent in agents[:6]:
         used(server, agent)
+    rotated(server, agents[-2])
+    server.stop()
     age(server, str(pair["agentId"]))
+    server.start()
+    rotated(server, first)
     return str(pair["agentId"])
 
 
@@ -72,15 +88,19 @@ def age(server: Server, agent_id: str) -> None:
     with apsw.Connection(str(server.data_dir / "keyturn.db")) as database:
         database.set_busy_timeout(5000)
         database.execute("DROP TRIGGER audit_is_never_changed")
+        database.execute("UPDATE retired SET retired_at = retired_at - ?", (DAY,))
         query = "SELECT seq FROM audit WHERE agent_id = ? ORDER BY seq"
         entries = list(database.execute(query, (agent_id,)))
         for (seq,), days in zip(entries, ENTRY_DAYS, strict=False):
             database.execute("UPDATE audit SET at = at - ? WHERE seq = ?", (days * DAY, seq))
         for name, days in zip(NAMES, KEY_DAYS, strict=True):
             database.execute(
-                "UPDATE agents SET key_created_at = key_created_at - ? WHERE name = ?",
-                (days * DAY, name),
+                "UPDATE agents SET key_created_at = key_created_at - ?, "
+                "created_at = created_at - ? WHERE name = ?",
+                (days * DAY, ENTRY_DAYS[0] * DAY, name),
             )
+        for days, count in enumerate(ROTATIONS, 1):
+            database.executemany(COPIED, [(days, DAY, agent_id)] * count)
 
 
 def register(server: Server, name: str) -> dict[str, str]:

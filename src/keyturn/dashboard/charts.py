@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 _WIDTH, _HEIGHT = 720, 180
-_LEFT, _BOTTOM, _TOP = 44, 22, 8
+_LEFT, _BOTTOM, _TOP = 44, 30, 8
 _EDGE = 24
 """How near to the right edge the middle of a label may come."""
 _STEPS = (1, 2, 5, 10)
