@@ -98,6 +98,7 @@ FOR_PEOPLE: dict[type[KeyturnError], int] = {
     Forged: 403,
     PasswordNeeded: 403,
     errors.SetUpAlready: 409,
+    errors.ChangedMeanwhile: 409,
     errors.TooManySignIns: 429,
 }
 """What only pages refuse, and no program is told."""

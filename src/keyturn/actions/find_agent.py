@@ -6,7 +6,7 @@ from keyturn.actions.guard_server_keys import confirm_server_keys
 from keyturn.actions.service import Principal, Service
 from keyturn.core.agent import Agent
 from keyturn.core.credential import Credential
-from keyturn.core.errors import AgentNotFound, InvalidToken
+from keyturn.core.errors import AgentNotFound, ChangedMeanwhile, InvalidToken
 from keyturn.storage.store import Shape, Transaction
 
 
@@ -87,3 +87,9 @@ def seen_agent(tx: Transaction, principal: Principal, agent_id: str) -> Agent:
     if agent is None or not principal.may_see(agent.developer_id):
         raise AgentNotFound
     return agent
+
+
+def refuse_changed(agent: Agent, generation: int | None) -> None:
+    """Raises `ChangedMeanwhile` where the agent is not of the generation that was expected."""
+    if generation not in (None, agent.generation):
+        raise ChangedMeanwhile

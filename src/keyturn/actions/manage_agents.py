@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyturn.actions.authenticate import require_operator
-from keyturn.actions.find_agent import confirm, own_agent, seen_agent
+from keyturn.actions.find_agent import confirm, own_agent, refuse_changed, seen_agent
 from keyturn.actions.issue_credentials import replace_secret
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import record, refusals_recorded
@@ -104,13 +104,26 @@ async def update_agent(
         return await service.store.write(update, alone=[agent_id])
 
 
-async def delete_agent(service: Service, call: Call, principal: Principal, agent_id: str) -> None:
-    """Erase an agent and its personal data; the trail keeps its id. Raises `AgentNotFound`."""
+async def delete_agent(
+    service: Service,
+    call: Call,
+    principal: Principal,
+    agent_id: str,
+    *,
+    generation: int | None = None,
+) -> None:
+    """Erase an agent and its personal data; the trail keeps its id.
+
+    Raises:
+        AgentNotFound
+        ChangedMeanwhile: it is not of this generation.
+    """
     async with refusals_recorded(service, call, Action.AGENT_DELETED, principal) as attempt:
 
         def delete(tx: Transaction) -> None:
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
+            refuse_changed(agent, generation)
             tx.execute("delete_agent", id=agent.id)
             tx.fence(end_record("agent", agent.id))
             record(tx, service, call, attempt)
@@ -120,12 +133,18 @@ async def delete_agent(service: Service, call: Call, principal: Principal, agent
 
 
 async def configure_rotation_secret(
-    service: Service, call: Call, principal: Principal, agent_id: str
+    service: Service,
+    call: Call,
+    principal: Principal,
+    agent_id: str,
+    *,
+    generation: int | None = None,
 ) -> Credential:
     """Give the agent a new rotation secret in the place of any it had.
 
     Raises:
         AgentNotFound, AgentIsRevoked
+        ChangedMeanwhile: it is not of this generation.
     """
     secret = service.new_credential(Kind.ROTATION_SECRET)
     async with refusals_recorded(
@@ -135,6 +154,7 @@ async def configure_rotation_secret(
         def configure(tx: Transaction) -> Credential:
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
+            refuse_changed(agent, generation)
             if agent.revoked:
                 raise AgentIsRevoked
             replace_secret(tx, service, agent, secret)
@@ -145,12 +165,18 @@ async def configure_rotation_secret(
 
 
 async def remove_rotation_secret(
-    service: Service, call: Call, principal: Principal, agent_id: str
+    service: Service,
+    call: Call,
+    principal: Principal,
+    agent_id: str,
+    *,
+    generation: int | None = None,
 ) -> None:
     """Leave the agent without a rotation secret; doing so again changes nothing.
 
     Raises:
         AgentNotFound
+        ChangedMeanwhile: it is not of this generation.
     """
     async with refusals_recorded(
         service, call, Action.ROTATION_SECRET_REMOVED, principal
@@ -159,6 +185,7 @@ async def remove_rotation_secret(
         def remove(tx: Transaction) -> None:
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
+            refuse_changed(agent, generation)
             tx.fence(agent_record(agent.id, agent.generation, agent.status))
             if agent.secret_mac is not None:
                 replace_secret(tx, service, agent, None)

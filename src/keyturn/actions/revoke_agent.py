@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from keyturn.actions.find_agent import own_agent
+from keyturn.actions.find_agent import own_agent, refuse_changed
 from keyturn.actions.issue_credentials import Issued, new_pair, swap
 from keyturn.actions.notice_reuse import MAY_BE_REUSE, notice_reuse
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
@@ -61,19 +61,28 @@ async def revoke_self(service: Service, call: Call, presented: Presented) -> str
 
 
 async def revoke_for_developer(
-    service: Service, call: Call, principal: Principal, agent_id: str, reason: str
+    service: Service,
+    call: Call,
+    principal: Principal,
+    agent_id: str,
+    reason: str,
+    *,
+    generation: int | None = None,
 ) -> str:
     """A developer revokes an agent; revoking it again changes nothing. The id of the agent.
 
     Raises:
         AgentNotFound
+        ChangedMeanwhile: it is not of this generation.
     """
-    async with refusals_recorded(service, call, Action.AGENT_REVOKED, principal):
+    async with refusals_recorded(service, call, Action.AGENT_REVOKED, principal) as attempt:
 
         def revoke(tx: Transaction) -> str:
-            if _revoke_one(tx, service, call, principal, agent_id, reason) == "not_found":
-                raise AgentNotFound
-            return agent_id
+            agent = own_agent(tx, principal, agent_id)
+            attempt.names(agent)
+            refuse_changed(agent, generation)
+            _end_for_developer(tx, service, call, attempt, agent, reason)
+            return agent.id
 
         return await service.store.write(revoke, alone=[agent_id])
 
@@ -113,21 +122,35 @@ def _revoke_one(
         agent = own_agent(tx, principal, agent_id)
     except AgentNotFound:
         return "not_found"
-    if not end_agent(tx, agent):
-        return "already_revoked"
     attempt = Attempt(Action.AGENT_REVOKED, principal.actor)
     attempt.names(agent)
-    record(tx, service, call, attempt, **({"reason": reason} if reason else {}))
-    return "revoked"
+    ended = _end_for_developer(tx, service, call, attempt, agent, reason)
+    return "revoked" if ended else "already_revoked"
+
+
+def _end_for_developer(
+    tx: Transaction, service: Service, call: Call, attempt: Attempt, agent: Agent, reason: str
+) -> bool:
+    ended = end_agent(tx, agent)
+    if ended:
+        record(tx, service, call, attempt, **({"reason": reason} if reason else {}))
+    return ended
 
 
 async def reinstate_agent(
-    service: Service, call: Call, principal: Principal, agent_id: str, reason: str = ""
+    service: Service,
+    call: Call,
+    principal: Principal,
+    agent_id: str,
+    reason: str = "",
+    *,
+    generation: int | None = None,
 ) -> Issued:
     """A developer gives a revoked agent a new pair; what it had stays dead.
 
     Raises:
         AgentNotFound, AgentActive
+        ChangedMeanwhile: it is not of this generation.
     """
     async with refusals_recorded(service, call, Action.AGENT_REINSTATED, principal) as attempt:
         made = new_pair(service)
@@ -135,6 +158,7 @@ async def reinstate_agent(
         def reinstate(tx: Transaction) -> Issued:
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
+            refuse_changed(agent, generation)
             if not agent.revoked:
                 raise AgentActive
             pair = made.fitting(agent)

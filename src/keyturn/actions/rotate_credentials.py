@@ -5,7 +5,12 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from keyturn.actions.find_agent import agent_by_key, agent_by_key_now, own_agent
+from keyturn.actions.find_agent import (
+    agent_by_key,
+    agent_by_key_now,
+    own_agent,
+    refuse_changed,
+)
 from keyturn.actions.guard_server_keys import confirm_server_keys, confirm_server_keys_in
 from keyturn.actions.issue_credentials import Issued, Pair, new_pair, swap
 from keyturn.actions.notice_reuse import MAY_BE_REUSE, idempotency_key_was_used, notice_reuse
@@ -146,12 +151,18 @@ def _decode(opened: Opened) -> Issued:
 
 
 async def rotate_for_developer(
-    service: Service, call: Call, principal: Principal, agent_id: str
+    service: Service,
+    call: Call,
+    principal: Principal,
+    agent_id: str,
+    *,
+    generation: int | None = None,
 ) -> Issued:
     """A developer replaces an agent's credentials; no secret is needed, and quarantine ends.
 
     Raises:
         AgentNotFound, AgentIsRevoked
+        ChangedMeanwhile: it is not of this generation.
     """
     async with refusals_recorded(
         service, call, Action.CREDENTIAL_ROTATION_REFUSED, principal
@@ -161,6 +172,7 @@ async def rotate_for_developer(
         def rotate(tx: Transaction) -> Issued:
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
+            refuse_changed(agent, generation)
             if agent.revoked:
                 raise AgentIsRevoked
             pair = made.fitting(agent)

@@ -91,6 +91,16 @@ class AgentActive(KeyturnError):
     detail = "Agent is not revoked: rotate its key instead"
 
 
+class ChangedMeanwhile(KeyturnError):
+    """What a developer decides upon is not what they were shown."""
+
+    code = "changed_meanwhile"
+    detail = (
+        "The credentials of this agent have changed since this page was loaded, so nothing was "
+        "done. Look at what happened, then decide again."
+    )
+
+
 class NoRotationSecret(KeyturnError):
     code = "no_rotation_secret"
     detail = "No rotation secret configured"

@@ -15,17 +15,12 @@ from keyturn.actions.manage_agents import (
 from keyturn.actions.revoke_agent import reinstate_agent, revoke_for_developer
 from keyturn.actions.rotate_credentials import rotate_for_developer
 from keyturn.core.agent import Agent, clean_text
-from keyturn.core.errors import KeyturnError
+from keyturn.core.errors import ChangedMeanwhile, KeyturnError
 from keyturn.dashboard.rendering import page, see, show_once, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit
 from keyturn.problems import NotFound, status_of
 
 router = APIRouter(prefix="/dashboard/agents/{agent_id}/change")
-
-CHANGED_MEANWHILE = (
-    "The credentials of this agent have changed since this page was loaded, so nothing was done. "
-    "Look at what happened, then decide again."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +36,43 @@ class Danger:
 
 
 async def _rotate(on: Visit, agent: Agent, _reason: str) -> Response:
-    issued = await rotate_for_developer(on.service, on.call, on.principal, agent.id)
+    issued = await rotate_for_developer(
+        on.service, on.call, on.principal, agent.id, generation=agent.generation
+    )
     return show_pair(on, "Rotated: the new credentials", agent.id, agent.name, issued.pair)
 
 
 async def _reinstate(on: Visit, agent: Agent, reason: str) -> Response:
-    issued = await reinstate_agent(on.service, on.call, on.principal, agent.id, reason)
+    issued = await reinstate_agent(
+        on.service, on.call, on.principal, agent.id, reason, generation=agent.generation
+    )
     return show_pair(on, "Reinstated: the new credentials", agent.id, agent.name, issued.pair)
 
 
 async def _configure_secret(on: Visit, agent: Agent, _reason: str) -> Response:
-    secret = await configure_rotation_secret(on.service, on.call, on.principal, agent.id)
+    secret = await configure_rotation_secret(
+        on.service, on.call, on.principal, agent.id, generation=agent.generation
+    )
     path = f"/dashboard/agents/{agent.id}"
     return show_once(on, "The new rotation secret", path, {"Rotation secret": secret}, agent.name)
 
 
 async def _remove_secret(on: Visit, agent: Agent, _reason: str) -> Response:
-    await remove_rotation_secret(on.service, on.call, on.principal, agent.id)
+    await remove_rotation_secret(
+        on.service, on.call, on.principal, agent.id, generation=agent.generation
+    )
     return see(on, f"/dashboard/agents/{agent.id}?done=secret-removed")
 
 
 async def _revoke(on: Visit, agent: Agent, reason: str) -> Response:
-    await revoke_for_developer(on.service, on.call, on.principal, agent.id, reason)
+    await revoke_for_developer(
+        on.service, on.call, on.principal, agent.id, reason, generation=agent.generation
+    )
     return see(on, f"/dashboard/agents/{agent.id}?done=revoked")
 
 
 async def _delete(on: Visit, agent: Agent, _reason: str) -> Response:
-    await delete_agent(on.service, on.call, on.principal, agent.id)
+    await delete_agent(on.service, on.call, on.principal, agent.id, generation=agent.generation)
     return see(on, "/dashboard/agents?done=deleted")
 
 
@@ -146,14 +151,15 @@ async def ask(on: SignedIn, agent_id: str, danger: str) -> Response:
 async def do(on: SignedIn, agent_id: str, danger: str) -> Response:
     asked = _known(danger)
     agent = await get_agent(on.service, on.principal, agent_id)
-    if on.form.text("generation") != str(agent.generation):
-        return _ask(on, asked, agent, status=409, error=CHANGED_MEANWHILE)
     try:
-        reason = clean_text(on.form.text("reason"), "reason")
-        await on.require_password()
+        reason = await _agreed(on, agent)
         return await asked.do(on, agent, reason)
+    except ChangedMeanwhile as error:
+        now = await get_agent(on.service, on.principal, agent_id)
+        return _ask(on, asked, now, error)
     except KeyturnError as error:
-        return _ask(on, asked, agent, status=status_of(error), error=error.detail)
+        # With the generation that was shown: what has changed since is not agreed to unseen.
+        return _ask(on, asked, agent, error)
 
 
 def _known(danger: str) -> Danger:
@@ -162,9 +168,22 @@ def _known(danger: str) -> Danger:
     return DANGERS[danger]
 
 
-def _ask(
-    on: Visit, danger: Danger, agent: Agent, *, status: int = 200, error: str = ""
-) -> Response:
-    typed = on.form.text("reason")
-    told = {"danger": danger, "agent": agent, "error": error, "reason": typed}
-    return page(on, "agent_danger.html", status=status, **told)
+async def _agreed(on: Visit, agent: Agent) -> str:
+    """The reason that was typed, once all that is asked for is given. Raises `KeyturnError`."""
+    if on.form.text("generation") != str(agent.generation):
+        raise ChangedMeanwhile
+    reason = clean_text(on.form.text("reason"), "reason")
+    await on.require_password()
+    return reason
+
+
+def _ask(on: Visit, danger: Danger, agent: Agent, error: KeyturnError | None = None) -> Response:
+    return page(
+        on,
+        "agent_danger.html",
+        status=status_of(error) if error else 200,
+        danger=danger,
+        agent=agent,
+        error=error.detail if error else "",
+        reason=on.form.text("reason"),
+    )
