@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 
 from keyturn.actions import passwords
 from tests.actions.world import World, make_databases, opened
-from tests.dashboard.visiting import Browser, Person, operator
+from tests.dashboard.visiting import Browser, Person, developer
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def world(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @pytest.fixture
 def ada(world: World) -> Person:
-    return operator(world)
+    return developer(world, "ada@example.com", operator=True)
 
 
 @pytest.fixture

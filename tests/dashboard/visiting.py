@@ -69,9 +69,9 @@ class Browser:
         return do(ask())
 
 
-def operator(world: World, email: str = "ada@example.com") -> Person:
-    """An operator who has a password."""
-    code = do(invite_locally(world.service, email, operator=True)).code
+def developer(world: World, email: str, *, operator: bool = False) -> Person:
+    """A developer who has a password."""
+    code = do(invite_locally(world.service, email, operator=operator)).code
     made = do(accept_invitation(world.service, call(), code.reveal(), PASSWORD))
     return Person(email, sessions.principal_of(made.session))
 

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from keyturn.actions.authenticate import find_token, require_operator
-from keyturn.actions.find_agent import hold
+from keyturn.actions.find_agent import confirm, hold
 from keyturn.actions.manage_developers import add_developer
-from keyturn.actions.manage_tokens import NewToken, keep_token
+from keyturn.actions.manage_tokens import NewToken, end_tokens, keep_token
 from keyturn.actions.passwords import hashed
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
-from keyturn.actions.sessions import end_tokens
 from keyturn.actions.sign_in import NewSession, address_tries, begin_session
 from keyturn.core.agent import DAY
 from keyturn.core.audit_trail import COMMAND_LINE, Action, Actor
@@ -17,6 +16,7 @@ from keyturn.core.credential import Credential, Kind
 from keyturn.core.developer import Developer, clean_email, clean_password
 from keyturn.core.errors import DeveloperNotFound, WrongCode
 from keyturn.core.fence import token_record
+from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
 
 LIFETIME = 7 * DAY
@@ -88,6 +88,23 @@ async def invite_locally(service: Service, email: str, *, operator: bool) -> Inv
         return _give(tx, service, Call.local(), COMMAND_LINE, developer, code)
 
     return await service.store.write(make)
+
+
+async def open_invitations(service: Service, principal: Principal) -> dict[str, Token]:
+    """Every code that can be typed still, by the developer whom it is for.
+
+    Raises:
+        OperatorOnly
+        InvalidToken: as `confirm`.
+    """
+    require_operator(principal)
+
+    def find(tx: Transaction) -> list[Token]:
+        confirm(tx, principal)
+        return tx.all(Token, "open_invitations", now=service.now())
+
+    found = await service.store.scan(find)
+    return {token.developer_id: token for token in found if token.developer_id}
 
 
 async def accept_invitation(service: Service, call: Call, code: str, password: str) -> NewSession:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from keyturn.actions.authenticate import require_operator
 from keyturn.actions.find_agent import confirm, hold
-from keyturn.actions.manage_tokens import NewToken, add_token
+from keyturn.actions.manage_tokens import NewToken, add_token, end_token
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
@@ -14,6 +14,7 @@ from keyturn.core.credential import Credential, Kind
 from keyturn.core.developer import Developer, clean_email
 from keyturn.core.errors import BuiltInOwner, DeveloperNotFound, EmailTaken
 from keyturn.core.fence import end_record
+from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
 
 FIRST_TOKEN = "first token"
@@ -73,6 +74,9 @@ async def disable_developer(
 ) -> str:
     """Kill a developer's tokens at once; doing so again changes nothing. The developer's id.
 
+    With an operator die all codes to join that they could have made, for whomever: with such a
+    code they would come back as somebody else.
+
     Raises:
         OperatorOnly, DeveloperNotFound, BuiltInOwner
     """
@@ -89,10 +93,19 @@ async def disable_developer(
             tx.fence(end_record("developer", developer.id))
             if tx.execute("disable_developer", id=developer.id):
                 attempt.developer_id = developer.id
-                record(tx, service, call, attempt)
+                ended = _end_codes_since(tx, service, developer) if developer.operator else 0
+                record(tx, service, call, attempt, **({"codes": ended} if ended else {}))
             return developer.id
 
         return await service.store.write(disable)
+
+
+def _end_codes_since(tx: Transaction, service: Service, maker: Developer) -> int:
+    codes = tx.all(Token, "open_invitations", now=service.now())
+    ended = [code for code in codes if code.created_at >= maker.created_at]
+    for code in ended:
+        end_token(tx, code.id)
+    return len(ended)
 
 
 async def get_developer(service: Service, principal: Principal, developer_id: str) -> Developer:

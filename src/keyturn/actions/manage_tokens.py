@@ -100,8 +100,7 @@ async def delete_token(
         def delete(tx: Transaction) -> None:
             hold(tx, principal)
             token = _seen_token(tx, principal, kind, token_id)
-            tx.execute("delete_token", id=token.id)
-            tx.fence(end_record("token", token.id))
+            end_token(tx, token.id)
             attempt.developer_id = token.developer_id
             record(tx, service, call, attempt, tokenId=token.id, kind=kind.name.lower())
 
@@ -161,3 +160,18 @@ def keep_token(tx: Transaction, service: Service, new: NewToken, credential: Cre
     if token is None:
         raise LookupError("a token that was just added")
     return token
+
+
+def end_tokens(tx: Transaction, developer_id: str, kind: Kind, *, but: str = "") -> int:
+    """End all of a developer's tokens of this kind; how many there were."""
+    found = tx.all(str, "tokens_of_kind", developer_id=developer_id, kind=kind)
+    ended = [token_id for token_id in found if token_id != but]
+    for token_id in ended:
+        end_token(tx, token_id)
+    return len(ended)
+
+
+def end_token(tx: Transaction, token_id: str) -> None:
+    """Delete it, so that no older state of the database brings it back."""
+    tx.execute("delete_token", id=token_id)
+    tx.fence(end_record("token", token_id))

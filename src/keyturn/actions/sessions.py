@@ -3,6 +3,7 @@
 import unicodedata
 
 from keyturn.actions.find_agent import confirm, hold
+from keyturn.actions.manage_tokens import end_token, end_tokens
 from keyturn.actions.passwords import hashed, is_right
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
@@ -11,7 +12,6 @@ from keyturn.core.audit_trail import Action
 from keyturn.core.credential import Kind
 from keyturn.core.developer import Developer, clean_password
 from keyturn.core.errors import SessionEnded, TokenNotFound, WrongPassword
-from keyturn.core.fence import end_record
 from keyturn.core.session import Session
 from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
@@ -107,21 +107,6 @@ async def change_password(
             return begin_session(tx, service, call, session.developer_id, action)
 
         return await service.store.write(change, alone=[session.developer_id])
-
-
-def end_tokens(tx: Transaction, developer_id: str, kind: Kind, *, but: str = "") -> int:
-    """End all of a developer's tokens of this kind; how many there were."""
-    found = tx.all(str, "tokens_of_kind", developer_id=developer_id, kind=kind)
-    ended = [token_id for token_id in found if token_id != but]
-    for token_id in ended:
-        end_token(tx, token_id)
-    return len(ended)
-
-
-def end_token(tx: Transaction, token_id: str) -> None:
-    """Delete it, so that no older state of the database brings it back."""
-    tx.execute("delete_token", id=token_id)
-    tx.fence(end_record("token", token_id))
 
 
 async def _prove(service: Service, session: Session, password: str) -> None:

@@ -3,8 +3,11 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from keyturn.actions.invite_developer import Invited, invite, invite_again
+from keyturn.actions.authenticate import require_operator
+from keyturn.actions.invite_developer import Invited, invite, invite_again, open_invitations
 from keyturn.actions.manage_developers import disable_developer, get_developer, list_developers
+from keyturn.actions.manage_tokens import delete_token
+from keyturn.core.credential import Kind
 from keyturn.core.errors import KeyturnError
 from keyturn.dashboard.rendering import page, see, show_once
 from keyturn.dashboard.visits import SignedIn, Visit
@@ -13,7 +16,10 @@ from keyturn.problems import NotFound, status_of
 router = APIRouter(prefix="/dashboard/developers")
 
 PAGE_SIZE = 50
-DONE = {"disabled": "Disabled: their tokens, sessions and codes are dead."}
+DONE = {
+    "disabled": "Disabled: their tokens, sessions and codes are dead.",
+    "withdrawn": "The code is withdrawn: nobody can join with it any more.",
+}
 
 
 @router.get("")
@@ -30,6 +36,13 @@ async def invite_one(on: SignedIn) -> Response:
     except KeyturnError as error:
         return await _developers_page(on, error=error)
     return _show_code(on, invited)
+
+
+@router.post("/codes/{code_id}/withdraw")
+async def withdraw(on: SignedIn, code_id: str) -> Response:
+    require_operator(on.principal)
+    await delete_token(on.service, on.call, on.principal, Kind.INVITATION, code_id)
+    return see(on, "/dashboard/developers?done=withdrawn")
 
 
 @router.get("/{developer_id}/{change}")
@@ -78,6 +91,7 @@ async def _developers_page(
         "developers.html",
         status=status_of(error) if error else 200,
         developers=found,
+        codes=await open_invitations(on.service, on.principal),
         first=not cursor,
         done=done,
         error=error.detail if error else "",

@@ -450,6 +450,11 @@ WHERE tokens.id = :id AND developers.status = 'active'
 -- name: tokens_of_kind
 SELECT id FROM tokens WHERE developer_id = :developer_id AND kind = :kind
 
+-- name: open_invitations
+SELECT tokens.*, developers.operator, developers.status
+FROM tokens JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.kind = 'iv' AND tokens.expires_at > :now AND developers.status = 'active'
+
 -- name: expired_tokens
 SELECT id FROM tokens WHERE kind IN ('ss', 'iv') AND expires_at <= :now LIMIT :limit
 
