@@ -55,6 +55,10 @@ class Browser:
         """The credential of its session."""
         return str(self._cookies["keyturn-session"])
 
+    @session.setter
+    def session(self, credential: str) -> None:
+        self._cookies.set("keyturn-session", credential)
+
     def _ask(self, method: str, path: str, form: dict[str, str] | None) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(_called(self._pages))

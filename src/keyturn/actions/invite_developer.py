@@ -107,8 +107,12 @@ async def open_invitations(service: Service, principal: Principal) -> dict[str, 
     return {token.developer_id: token for token in found if token.developer_id}
 
 
-async def accept_invitation(service: Service, call: Call, code: str, password: str) -> NewSession:
+async def accept_invitation(
+    service: Service, call: Call, code: str, password: str, former: str | None = None
+) -> NewSession:
     """Set the password of whoever has the code, and sign them in; their sessions end.
+
+    So does the `former` one of the browser, whosever it is.
 
     Raises:
         WrongCode, TooManySignIns
@@ -138,7 +142,7 @@ async def accept_invitation(service: Service, call: Call, code: str, password: s
             tx.execute("set_password", id=developer_id, password=kept)
             end_tokens(tx, developer_id, Kind.SESSION)
             end_tokens(tx, developer_id, Kind.INVITATION)
-            return begin_session(tx, service, call, developer_id, Action.DEVELOPER_JOINED)
+            return begin_session(tx, service, call, developer_id, Action.DEVELOPER_JOINED, former)
 
         return await service.store.write(join, alone=[token.id, developer_id])
 

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from keyturn.actions.find_agent import kept_now
-from keyturn.actions.manage_tokens import NewToken, keep_token
+from keyturn.actions.manage_tokens import NewToken, end_token, keep_token
 from keyturn.actions.note_use import note_token_use
 from keyturn.actions.passwords import hashed, is_right, needs_rehash
 from keyturn.actions.record_audit import MAX_USER_AGENT, Attempt, record, refusals_recorded
@@ -59,9 +59,14 @@ class Tries:
 
 
 async def sign_in(
-    service: Service, call: Call, email: str, password: str, device: str | None
+    service: Service,
+    call: Call,
+    email: str,
+    password: str,
+    device: str | None,
+    former: str | None = None,
 ) -> NewSession:
-    """A new session for whoever knows the password.
+    """A new session for whoever knows the password, in the place of the browser's former one.
 
     A wrong one counts against the address and the account; in a browser that has signed in as
     this developer before, against that browser alone, so that nobody else can lock it out
@@ -96,7 +101,9 @@ async def sign_in(
                 raise WrongPassword
             if again is not None:
                 tx.execute("set_password", id=developer.id, password=again)
-            return begin_session(tx, service, call, developer.id, Action.DEVELOPER_SIGNED_IN)
+            return begin_session(
+                tx, service, call, developer.id, Action.DEVELOPER_SIGNED_IN, former
+            )
 
         try:
             return await service.store.write(begin, alone=[developer.id])
@@ -115,9 +122,16 @@ def device_tries(device: str) -> Tries:
 
 
 def begin_session(
-    tx: Transaction, service: Service, call: Call, developer_id: str, action: Action
+    tx: Transaction,
+    service: Service,
+    call: Call,
+    developer_id: str,
+    action: Action,
+    former: str | None = None,
 ) -> NewSession:
     """Keep a new session of this developer, and its entry in the trail.
+
+    `former` is the session that the browser has shown, whosever it is: it ends.
 
     Raises:
         SessionEnded: the developer was disabled meanwhile.
@@ -130,13 +144,28 @@ def begin_session(
         raise SessionEnded
     agent = redact(call.user_agent)[:MAX_USER_AGENT] if call.user_agent else None
     tx.execute("add_session", id=token.id, address=call.address.text, user_agent=agent, now=now)
-    attempt = Attempt(action, Actor("developer", developer_id), developer_id=developer_id)
+    actor = Actor("developer", developer_id)
+    _end_former(tx, service, call, actor, former)
+    attempt = Attempt(action, actor, developer_id=developer_id)
     record(tx, service, call, attempt, sessionId=token.id)
     session = tx.one(Session, "session_by_mac", mac=token.mac)
     developer = tx.one(Developer, "developer_by_id", id=developer_id)
     if session is None or developer is None:
         raise LookupError("a session that was just kept")
     return NewSession(session, credential, _mark(service, developer))
+
+
+def _end_former(
+    tx: Transaction, service: Service, call: Call, actor: Actor, former: str | None
+) -> None:
+    credential = service.parse(former, Kind.SESSION)
+    for mac in service.keyring.candidates(credential) if credential else ():
+        session = tx.one(Session, "session_by_mac", mac=mac.digest)
+        if session is not None:
+            end_token(tx, session.id)
+            action = Action.DEVELOPER_SESSION_ENDED
+            attempt = Attempt(action, actor, developer_id=session.developer_id)
+            record(tx, service, call, attempt, sessionId=session.id)
 
 
 async def authenticate_session(service: Service, text: str | None) -> Session:

@@ -51,7 +51,7 @@ async def join(on: Anybody) -> Response:
     form = on.form
     try:
         made = await accept_invitation(
-            on.service, on.call, form.text("code"), form.text("password")
+            on.service, on.call, form.text("code"), form.text("password"), _former(on)
         )
     except KeyturnError as error:
         told = {"code": form.text("code"), "error": error.detail, "min_password": MIN_PASSWORD}
@@ -69,7 +69,9 @@ async def do_sign_in(on: Anybody) -> Response:
     form = on.form
     device = cookies.read(on.request, cookies.DEVICE)
     try:
-        made = await sign_in(on.service, on.call, form.text("email"), form.text("password"), device)
+        made = await sign_in(
+            on.service, on.call, form.text("email"), form.text("password"), device, _former(on)
+        )
     except (TooManySignIns, WrongPassword) as error:
         return await _sign_in_page(on, form.text("next"), error=error)
     return _welcome(on, made, local_path(form.text("next")))
@@ -89,6 +91,10 @@ def keep_session(on: Visitor, response: Response, made: NewSession) -> None:
     seconds = MAX_AGE // 1000
     cookies.put(on.request, response, cookies.SESSION, made.credential.reveal(), seconds)
     cookies.put(on.request, response, cookies.DEVICE, made.device, cookies.DEVICE_SECONDS)
+
+
+def _former(on: Visitor) -> str | None:
+    return cookies.read(on.request, cookies.SESSION)
 
 
 def _welcome(on: Visitor, made: NewSession, path: str) -> Response:
