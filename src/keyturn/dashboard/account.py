@@ -14,7 +14,6 @@ from keyturn.core.errors import KeyturnError
 from keyturn.dashboard.rendering import page, see
 from keyturn.dashboard.sign_in import keep_session
 from keyturn.dashboard.visits import SignedIn, Visit
-from keyturn.problems import status_of
 
 router = APIRouter(prefix="/dashboard/account")
 
@@ -60,9 +59,8 @@ async def _account_page(
     return page(
         on,
         "account.html",
-        status=status_of(error) if error else 200,
         sessions=await list_sessions(on.service, on.principal),
         done=done,
-        error=error.detail if error else "",
+        error=error,
         min_password=MIN_PASSWORD,
     )

@@ -20,7 +20,6 @@ from keyturn.dashboard.generations_chart import (
 from keyturn.dashboard.rendering import page, see
 from keyturn.dashboard.visits import Form, SignedIn, Visit, whole_number
 from keyturn.json_body import DuplicateMember, MalformedJson, read_json
-from keyturn.problems import status_of
 
 router = APIRouter(prefix="/dashboard/agents/{agent_id}")
 
@@ -73,7 +72,6 @@ async def _agent_page(
     return page(
         on,
         "agent.html",
-        status=status_of(error) if error else 200,
         agent=agent,
         history=history,
         picture=generations_chart(history.generations, since, on.service.now()),
@@ -86,7 +84,7 @@ async def _agent_page(
         masked_key=f"{on.service.policy.prefix}_ak_…{agent.key_last4}",
         typed={name: on.form.text(name) for name in on.form},
         done=done,
-        error=error.detail if error else "",
+        error=error,
     )
 
 

@@ -18,7 +18,7 @@ from keyturn.core.agent import Agent, clean_text
 from keyturn.core.errors import ChangedMeanwhile, KeyturnError
 from keyturn.dashboard.rendering import page, see, show_once, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit
-from keyturn.problems import NotFound, status_of
+from keyturn.problems import NotFound
 
 router = APIRouter(prefix="/dashboard/agents/{agent_id}/change")
 
@@ -181,9 +181,8 @@ def _ask(on: Visit, danger: Danger, agent: Agent, error: KeyturnError | None = N
     return page(
         on,
         "agent_danger.html",
-        status=status_of(error) if error else 200,
         danger=danger,
         agent=agent,
-        error=error.detail if error else "",
+        error=error,
         reason=on.form.text("reason"),
     )

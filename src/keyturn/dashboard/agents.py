@@ -14,7 +14,6 @@ from keyturn.core.errors import AgentNotFound, InvalidRequest, KeyturnError
 from keyturn.dashboard.agent_list import AGES, ORDERS, STATUSES, Asked, place
 from keyturn.dashboard.rendering import page, see, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
-from keyturn.problems import status_of
 
 router = APIRouter(prefix="/dashboard/agents")
 
@@ -41,13 +40,13 @@ async def show(
     try:
         shown = await _shown(on, asked, cursor, after)
     except InvalidRequest as error:
-        return page(on, "agents_unclear.html", status=status_of(error), error=error.detail)
+        return page(on, "agents_unclear.html", error=error)
     return page(on, "agents.html", done=DONE.get(done, ""), choose_all=bool(choose), **shown)
 
 
 @router.get("/new")
 async def ask_for_new(on: SignedIn) -> Response:
-    return page(on, "agent_new.html", name="", error="")
+    return page(on, "agent_new.html", name="")
 
 
 @router.post("/new")
@@ -59,8 +58,7 @@ async def make(on: SignedIn) -> Response:
             on.service, on.call, on.principal, name or None, with_secret=with_secret
         )
     except KeyturnError as error:
-        told = {"name": name, "error": error.detail}
-        return page(on, "agent_new.html", status=status_of(error), **told)
+        return page(on, "agent_new.html", error=error, name=name)
     return show_pair(on, "The new agent's credentials", made.agent_id, made.name, made.pair)
 
 
@@ -123,9 +121,8 @@ async def _ask_to_revoke(
     return page(
         on,
         "agents_revoke.html",
-        status=status_of(error) if error else 200,
         agents=agents,
         asked=asked,
         reason=on.form.text("reason"),
-        error=error.detail if error else "",
+        error=error,
     )

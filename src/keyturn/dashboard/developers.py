@@ -11,7 +11,7 @@ from keyturn.core.credential import Kind
 from keyturn.core.errors import KeyturnError
 from keyturn.dashboard.rendering import page, see, show_once
 from keyturn.dashboard.visits import SignedIn, Visit
-from keyturn.problems import NotFound, status_of
+from keyturn.problems import NotFound
 
 router = APIRouter(prefix="/dashboard/developers")
 
@@ -77,9 +77,7 @@ async def _ask(
 ) -> Response:
     _known(change)
     developer = await get_developer(on.service, on.principal, developer_id)
-    status = status_of(error) if error else 200
-    told = {"developer": developer, "change": change, "error": error.detail if error else ""}
-    return page(on, "developer_change.html", status=status, **told)
+    return page(on, "developer_change.html", error=error, developer=developer, change=change)
 
 
 async def _developers_page(
@@ -89,12 +87,11 @@ async def _developers_page(
     return page(
         on,
         "developers.html",
-        status=status_of(error) if error else 200,
         developers=found,
         codes=await open_invitations(on.service, on.principal),
         first=not cursor,
         done=done,
-        error=error.detail if error else "",
+        error=error,
         email=on.form.text("email"),
         operator=bool(on.form.text("operator")),
     )

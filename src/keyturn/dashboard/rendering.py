@@ -13,12 +13,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from keyturn.actions.issue_credentials import Pair
 from keyturn.core.agent import DAY
 from keyturn.core.credential import Credential
+from keyturn.core.errors import InvalidToken, KeyturnError, SessionEnded
 from keyturn.core.instant import rfc3339
 from keyturn.core.key_age import key_age, period_gone
 from keyturn.dashboard import cookies
 from keyturn.dashboard.charts import meter
 from keyturn.dashboard.visits import Visit, Visitor
-from keyturn.problems import Problem
+from keyturn.problems import Problem, status_of
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -55,8 +56,21 @@ def static_files() -> dict[str, StaticFile]:
     return found
 
 
-def page(visitor: Visitor, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page for this visitor."""
+def page(
+    visitor: Visitor,
+    template: str,
+    *,
+    status: int = 200,
+    error: KeyturnError | None = None,
+    **values: Any,
+) -> HTMLResponse:
+    """A page for this visitor; `error` is why what they have sent was refused.
+
+    Raises:
+        KeyturnError: the error, where it has a page of its own.
+    """
+    if isinstance(error, SessionEnded | InvalidToken):
+        raise error
     root = visitor.request.scope.get("root_path", "")
     shown = {
         "root": root,
@@ -67,8 +81,10 @@ def page(visitor: Visitor, template: str, *, status: int = 200, **values: Any) -
         "ask_password": isinstance(visitor, Visit) and not visitor.is_recent,
         "readable": cookies.crosses_network_readable(visitor.public_url),
         "public_url": visitor.public_url,
+        "error": error.detail if error else "",
         **values,
     }
+    status = status_of(error) if error else status
     return HTMLResponse(_environment().get_template(template).render(shown), status)
 
 

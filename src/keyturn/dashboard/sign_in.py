@@ -14,7 +14,6 @@ from keyturn.core.session import MAX_AGE
 from keyturn.dashboard import cookies
 from keyturn.dashboard.rendering import local_path, page, see
 from keyturn.dashboard.visits import Anybody, SignedIn, Visitor
-from keyturn.problems import status_of
 
 router = APIRouter()
 
@@ -43,7 +42,7 @@ async def make_first_operator(on: Anybody) -> Response:
 
 @router.get("/dashboard/join")
 async def show_join(on: Anybody) -> Response:
-    return page(on, "join.html", code="", error="", min_password=MIN_PASSWORD)
+    return _join_page(on)
 
 
 @router.post("/dashboard/join")
@@ -54,8 +53,7 @@ async def join(on: Anybody) -> Response:
             on.service, on.call, form.text("code"), form.text("password"), _former(on)
         )
     except KeyturnError as error:
-        told = {"code": form.text("code"), "error": error.detail, "min_password": MIN_PASSWORD}
-        return page(on, "join.html", status=status_of(error), **told)
+        return _join_page(on, error)
     return _welcome(on, made, "/dashboard")
 
 
@@ -103,13 +101,17 @@ def _welcome(on: Visitor, made: NewSession, path: str) -> Response:
     return response
 
 
+def _join_page(on: Visitor, error: KeyturnError | None = None) -> Response:
+    code = on.form.text("code")
+    return page(on, "join.html", error=error, code=code, min_password=MIN_PASSWORD)
+
+
 async def _setup_page(on: Visitor, error: KeyturnError | None = None) -> Response:
     return page(
         on,
         "setup.html",
-        status=status_of(error) if error else 200,
         closed=await operator_exists(on.service),
-        error=error.detail if error else "",
+        error=error,
         email=on.form.text("email"),
         min_password=MIN_PASSWORD,
     )
@@ -121,10 +123,9 @@ async def _sign_in_page(
     return page(
         on,
         "sign_in.html",
-        status=status_of(error) if error else 200,
         next=local_path(next),
         note=note,
-        error=error.detail if error else "",
+        error=error,
         email=on.form.text("email"),
         no_operator=not await operator_exists(on.service),
     )

@@ -19,7 +19,7 @@ from keyturn.core.credential import Kind
 from keyturn.core.errors import KeyturnError
 from keyturn.dashboard.rendering import page, see, show_once
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
-from keyturn.problems import NotFound, status_of
+from keyturn.problems import NotFound
 
 router = APIRouter(prefix="/dashboard/tokens")
 
@@ -97,9 +97,10 @@ async def _ask_to_delete(
 ) -> Response:
     sort = _known(kind)
     token = await get_token(on.service, on.principal, sort.kind, token_id)
-    told = {"sort": sort, "kind": kind, "token": token, "prefix": on.service.policy.prefix}
-    status = status_of(error) if error else 200
-    return page(on, "token_delete.html", status=status, error=error.detail if error else "", **told)
+    prefix = on.service.policy.prefix
+    return page(
+        on, "token_delete.html", error=error, sort=sort, kind=kind, token=token, prefix=prefix
+    )
 
 
 async def _tokens_page(
@@ -112,13 +113,12 @@ async def _tokens_page(
     return page(
         on,
         "tokens.html",
-        status=status_of(error) if error else 200,
         kind=kind,
         sorts=SORTS,
         tokens=found,
         first=not cursor,
         done=done,
-        error=error.detail if error else "",
+        error=error,
         typed={name: on.form.text(name) for name in on.form},
         prefix=on.service.policy.prefix,
         max_days=MAX_ENROLMENT_LIFETIME // DAY,
