@@ -50,6 +50,16 @@ class Forged(KeyturnError):
     )
 
 
+class OutcomeUnknown(KeyturnError):
+    """What a form asked for may have been done, and its answer is lost."""
+
+    code = "outcome_unknown"
+    detail = (
+        "The service can't say whether this was done. It may have been: look in the audit trail "
+        "before you do it again. New credentials that you have not seen are lost: make others."
+    )
+
+
 class PasswordNeeded(KeyturnError):
     """The password was given too long ago for what is asked."""
 
@@ -100,6 +110,7 @@ FOR_PEOPLE: dict[type[KeyturnError], int] = {
     errors.SetUpAlready: 409,
     errors.ChangedMeanwhile: 409,
     errors.TooManySignIns: 429,
+    OutcomeUnknown: 503,
 }
 """What only pages refuse, and no program is told."""
 

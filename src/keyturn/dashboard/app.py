@@ -10,7 +10,13 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from keyturn.actions.service import CALL
-from keyturn.core.errors import InvalidRequest, InvalidToken, KeyturnError, SessionEnded
+from keyturn.core.errors import (
+    InvalidRequest,
+    InvalidToken,
+    KeyturnError,
+    SessionEnded,
+    Unavailable,
+)
 from keyturn.dashboard import (
     account,
     agent,
@@ -23,7 +29,7 @@ from keyturn.dashboard import (
     tokens,
 )
 from keyturn.dashboard.rendering import SECURITY_HEADERS, error_page, static_files
-from keyturn.problems import Internal, Problem, problem
+from keyturn.problems import Internal, OutcomeUnknown, Problem, problem
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -86,6 +92,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, SessionEnded | InvalidToken):
         return _to_sign_in(request)
+    if isinstance(error, Unavailable) and request.method == "POST":
+        return _shown(request, OutcomeUnknown(*error.args))
     return _shown(request, error)
 
 

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from keyturn.actions.issue_credentials import Pair
 from keyturn.core.agent import DAY
 from keyturn.core.credential import Credential
-from keyturn.core.errors import InvalidToken, KeyturnError, SessionEnded
+from keyturn.core.errors import InvalidToken, KeyturnError, SessionEnded, Unavailable
 from keyturn.core.instant import rfc3339
 from keyturn.core.key_age import key_age, period_gone
 from keyturn.dashboard import cookies
@@ -69,7 +69,7 @@ def page(
     Raises:
         KeyturnError: the error, where it has a page of its own.
     """
-    if isinstance(error, SessionEnded | InvalidToken):
+    if isinstance(error, SessionEnded | InvalidToken | Unavailable):
         raise error
     root = visitor.request.scope.get("root_path", "")
     shown = {
