@@ -109,6 +109,7 @@ FOR_PEOPLE: dict[type[KeyturnError], int] = {
     PasswordNeeded: 403,
     errors.SetUpAlready: 409,
     errors.ChangedMeanwhile: 409,
+    errors.SettingsChanged: 409,
     errors.TooManySignIns: 429,
     OutcomeUnknown: 503,
 }

@@ -1,6 +1,7 @@
 """A developer looks at, changes and removes agents."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from keyturn.actions.service import Call, Principal, Service
 from keyturn.core.agent import MAX_CREDITS, Agent, AgentStatus, OnReuse, clean_metadata, clean_name
 from keyturn.core.audit_trail import Action
 from keyturn.core.credential import Credential, Kind
-from keyturn.core.errors import AgentIsRevoked, InsufficientCredits, InvalidRequest
+from keyturn.core.errors import AgentIsRevoked, InsufficientCredits, InvalidRequest, SettingsChanged
 from keyturn.core.fence import agent_record, end_record
 from keyturn.storage.store import Transaction
 
@@ -81,12 +82,21 @@ async def get_agents(
 
 
 async def update_agent(
-    service: Service, call: Call, principal: Principal, agent_id: str, changes: AgentChanges
+    service: Service,
+    call: Call,
+    principal: Principal,
+    agent_id: str,
+    changes: AgentChanges,
+    *,
+    loaded: Mapping[str, str] | None = None,
 ) -> Agent:
     """Change what is given, and nothing else.
 
+    With the `marks_of` the agent as it was loaded, what is given and was loaded so is left alone.
+
     Raises:
         AgentNotFound
+        SettingsChanged: somebody else has changed the same since it was loaded.
         InvalidRequest: the name or the metadata.
     """
     columns = _changed_columns(changes)
@@ -96,8 +106,9 @@ async def update_agent(
             agent = own_agent(tx, principal, agent_id)
             attempt.names(agent)
             kept = {column: getattr(agent, column) for column in _CHANGEABLE}
-            if changed := [name for name, value in columns.items() if kept[name] != value]:
-                tx.execute("update_agent", id=agent.id, **{**kept, **columns})
+            new = columns if loaded is None else _chosen(columns, kept, loaded)
+            if changed := [name for name, value in new.items() if kept[name] != value]:
+                tx.execute("update_agent", id=agent.id, **{**kept, **new})
                 record(tx, service, call, attempt, changed=[_CHANGEABLE[name] for name in changed])
             return seen_agent(tx, principal, agent_id)
 
@@ -227,6 +238,30 @@ _CHANGEABLE = {
     "on_reuse": "onReuse",
     "rotation_period_days": "rotationPeriodDays",
 }
+
+
+def marks_of(agent: Agent) -> dict[str, str]:
+    """Short marks by which it is known again whether a setting is what it was."""
+    return {column: _mark(getattr(agent, column)) for column in _CHANGEABLE}
+
+
+def _mark(value: object) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()[:32]
+
+
+def _chosen(
+    columns: dict[str, Any], kept: dict[str, Any], loaded: Mapping[str, str]
+) -> dict[str, Any]:
+    """What differs from what was loaded. Raises `SettingsChanged`."""
+    new = {name: value for name, value in columns.items() if _mark(value) != loaded.get(name)}
+    lost = [
+        name
+        for name, value in new.items()
+        if kept[name] != value and _mark(kept[name]) != loaded.get(name)
+    ]
+    if lost:
+        raise SettingsChanged([_CHANGEABLE[name] for name in lost])
+    return new
 
 
 def _changed_columns(changes: AgentChanges) -> dict[str, Any]:

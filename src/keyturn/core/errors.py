@@ -101,6 +101,19 @@ class ChangedMeanwhile(KeyturnError):
     )
 
 
+class SettingsChanged(KeyturnError):
+    """Somebody else has changed the same settings since they were loaded."""
+
+    code = "settings_changed"
+
+    def __init__(self, changed: list[str]) -> None:
+        super().__init__(*changed)
+        self.detail = (
+            f"Somebody else has changed this meanwhile: {', '.join(changed)}. Nothing of yours was "
+            "saved, and the settings are shown as they are now."
+        )
+
+
 class NoRotationSecret(KeyturnError):
     code = "no_rotation_secret"
     detail = "No rotation secret configured"

@@ -7,9 +7,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from keyturn.actions.agent_history import agent_history
-from keyturn.actions.manage_agents import AgentChanges, change_credits, update_agent
+from keyturn.actions.manage_agents import AgentChanges, change_credits, marks_of, update_agent
 from keyturn.core.agent import MAX_CHANGE, MAX_ROTATION_PERIOD_DAYS, OnReuse, clean_text
-from keyturn.core.errors import InvalidRequest, KeyturnError
+from keyturn.core.errors import InvalidRequest, KeyturnError, SettingsChanged
 from keyturn.dashboard.generations_chart import (
     BEGINNINGS,
     UNKNOWN,
@@ -29,6 +29,7 @@ DONE = {
     "revoked": "Revoked: its credentials are refused everywhere from now on.",
     "secret-removed": "The rotation secret is removed: only a developer can rotate this agent.",
 }
+_LOADED = "loaded_"
 _ON_REUSE: dict[str, OnReuse] = {
     "alert": "alert",
     "quarantine": "quarantine",
@@ -44,9 +45,9 @@ async def show(on: SignedIn, agent_id: str, done: str = "") -> Response:
 @router.post("/settings")
 async def save_settings(on: SignedIn, agent_id: str) -> Response:
     try:
-        changes = _changes(on.form)
-        await update_agent(on.service, on.call, on.principal, agent_id, changes)
-    except InvalidRequest as error:
+        changes, loaded = _changes(on.form), _loaded(on.form)
+        await update_agent(on.service, on.call, on.principal, agent_id, changes, loaded=loaded)
+    except (InvalidRequest, SettingsChanged) as error:
         return await _agent_page(on, agent_id, error=error)
     return see(on, f"/dashboard/agents/{agent_id}?done=saved")
 
@@ -69,6 +70,8 @@ async def _agent_page(
     agent, entries = history.agent, history.entries
     since = entries[-1].at if entries else agent.key_created_at
     marks = happenings(mark for each in history.generations for mark in each.marks)
+    # Of settings that were overtaken nothing is shown again: others are there now.
+    sent = Form() if isinstance(error, SettingsChanged) else on.form
     return page(
         on,
         "agent.html",
@@ -82,7 +85,8 @@ async def _agent_page(
         happenings=happenings,
         metadata=json.loads(agent.metadata),
         masked_key=f"{on.service.policy.prefix}_ak_…{agent.key_last4}",
-        typed={name: on.form.text(name) for name in on.form},
+        typed={name: sent.text(name) for name in sent},
+        loaded={name: sent.text(_LOADED + name) or mark for name, mark in marks_of(agent).items()},
         done=done,
         error=error,
     )
@@ -100,6 +104,13 @@ def _changes(form: Form) -> AgentChanges:
             form.text("rotation_period_days"), "rotation period", 1, MAX_ROTATION_PERIOD_DAYS
         ),
     )
+
+
+def _loaded(form: Form) -> dict[str, str]:
+    """The marks of the settings as the form was made from them."""
+    return {
+        name.removeprefix(_LOADED): form.text(name) for name in form if name.startswith(_LOADED)
+    }
 
 
 def _json_object(text: str) -> dict[str, Any]:
