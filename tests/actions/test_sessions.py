@@ -132,6 +132,11 @@ def test_a_mark_of_another_developers_browser_opens_nothing(world: World, bob: N
     do(sign_in(world.service, here, EMAIL, PASSWORD, bob.device))
 
 
+@pytest.mark.usefixtures("bob")
+def test_a_mark_that_nobody_of_ours_wrote_is_none(world: World) -> None:
+    do(sign_in(world.service, call(), EMAIL, PASSWORD, "a.\u00e9"))
+
+
 def test_a_browser_is_not_known_any_more_when_the_password_changes(
     world: World, bob: NewSession
 ) -> None:

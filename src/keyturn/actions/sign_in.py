@@ -201,7 +201,8 @@ def _mark(service: Service, developer: Developer) -> str:
 def _is_known(service: Service, developer: Developer, device: str | None) -> bool:
     name, _, digest = (device or "").partition(".")
     candidates = service.keyring.candidates(_device_message(name, developer))
-    return any(hmac.compare_digest(mac.digest.hex(), digest) for mac in candidates)
+    shown = digest.encode()
+    return any(hmac.compare_digest(mac.digest.hex().encode(), shown) for mac in candidates)
 
 
 def _device_message(name: str, developer: Developer) -> bytes:
