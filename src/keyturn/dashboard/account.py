@@ -11,22 +11,18 @@ from keyturn.actions.sessions import (
 )
 from keyturn.core.developer import MIN_PASSWORD
 from keyturn.core.errors import KeyturnError
-from keyturn.dashboard.rendering import page, see
+from keyturn.dashboard.rendering import page, see_done
 from keyturn.dashboard.sign_in import keep_session
 from keyturn.dashboard.visits import SignedIn, Visit
 
 router = APIRouter(prefix="/dashboard/account")
 
-DONE = {
-    "password": "Your password has changed. Every other session of yours has ended.",
-    "ended": "That session has ended.",
-    "others": "Every other session of yours has ended.",
-}
+PASSWORD_CHANGED = "Your password has changed. Every other session of yours has ended."
 
 
 @router.get("")
-async def show(on: SignedIn, done: str = "") -> Response:
-    return await _account_page(on, done=DONE.get(done, ""))
+async def show(on: SignedIn) -> Response:
+    return await _account_page(on)
 
 
 @router.post("/password")
@@ -36,7 +32,7 @@ async def save_password(on: SignedIn) -> Response:
         made = await change_password(on.service, on.call, on.session, current, new)
     except KeyturnError as error:
         return await _account_page(on, error=error)
-    response = see(on, "/dashboard/account?done=password")
+    response = see_done(on, "/dashboard/account", PASSWORD_CHANGED, made.session.id)
     keep_session(on, response, made)
     return response
 
@@ -44,23 +40,20 @@ async def save_password(on: SignedIn) -> Response:
 @router.post("/sessions/end-others")
 async def end_others(on: SignedIn) -> Response:
     await end_other_sessions(on.service, on.call, on.principal)
-    return see(on, "/dashboard/account?done=others")
+    return see_done(on, "/dashboard/account", "Every other session of yours has ended.")
 
 
 @router.post("/sessions/{session_id}/end")
 async def end_one(on: SignedIn, session_id: str) -> Response:
     await end_session(on.service, on.call, on.principal, session_id)
-    return see(on, "/dashboard/account?done=ended")
+    return see_done(on, "/dashboard/account", "That session has ended.")
 
 
-async def _account_page(
-    on: Visit, *, done: str = "", error: KeyturnError | None = None
-) -> Response:
+async def _account_page(on: Visit, *, error: KeyturnError | None = None) -> Response:
     return page(
         on,
         "account.html",
         sessions=await list_sessions(on.service, on.principal),
-        done=done,
         error=error,
         min_password=MIN_PASSWORD,
     )

@@ -17,18 +17,12 @@ from keyturn.dashboard.generations_chart import (
     happenings,
     legend,
 )
-from keyturn.dashboard.rendering import page, see
+from keyturn.dashboard.rendering import page, see_done
 from keyturn.dashboard.visits import Form, SignedIn, Visit, whole_number
 from keyturn.json_body import DuplicateMember, MalformedJson, read_json
 
 router = APIRouter(prefix="/dashboard/agents/{agent_id}")
 
-DONE = {
-    "saved": "Saved.",
-    "credits": "The credits have changed.",
-    "revoked": "Revoked: its credentials are refused everywhere from now on.",
-    "secret-removed": "The rotation secret is removed: only a developer can rotate this agent.",
-}
 _LOADED = "loaded_"
 _ON_REUSE: dict[str, OnReuse] = {
     "alert": "alert",
@@ -38,8 +32,8 @@ _ON_REUSE: dict[str, OnReuse] = {
 
 
 @router.get("")
-async def show(on: SignedIn, agent_id: str, done: str = "") -> Response:
-    return await _agent_page(on, agent_id, done=DONE.get(done, ""))
+async def show(on: SignedIn, agent_id: str) -> Response:
+    return await _agent_page(on, agent_id)
 
 
 @router.post("/settings")
@@ -49,7 +43,7 @@ async def save_settings(on: SignedIn, agent_id: str) -> Response:
         await update_agent(on.service, on.call, on.principal, agent_id, changes, loaded=loaded)
     except (InvalidRequest, SettingsChanged) as error:
         return await _agent_page(on, agent_id, error=error)
-    return see(on, f"/dashboard/agents/{agent_id}?done=saved")
+    return see_done(on, f"/dashboard/agents/{agent_id}", "Saved.")
 
 
 @router.post("/credits")
@@ -60,12 +54,10 @@ async def save_credits(on: SignedIn, agent_id: str) -> Response:
         await change_credits(on.service, on.call, on.principal, agent_id, amount, reason)
     except KeyturnError as error:
         return await _agent_page(on, agent_id, error=error)
-    return see(on, f"/dashboard/agents/{agent_id}?done=credits")
+    return see_done(on, f"/dashboard/agents/{agent_id}", "The credits have changed.")
 
 
-async def _agent_page(
-    on: Visit, agent_id: str, *, done: str = "", error: KeyturnError | None = None
-) -> Response:
+async def _agent_page(on: Visit, agent_id: str, *, error: KeyturnError | None = None) -> Response:
     history = await agent_history(on.service, on.principal, agent_id)
     agent, entries = history.agent, history.entries
     since = entries[-1].at if entries else agent.key_created_at
@@ -87,7 +79,6 @@ async def _agent_page(
         masked_key=f"{on.service.policy.prefix}_ak_…{agent.key_last4}",
         typed={name: sent.text(name) for name in sent},
         loaded={name: sent.text(_LOADED + name) or mark for name, mark in marks_of(agent).items()},
-        done=done,
         error=error,
     )
 

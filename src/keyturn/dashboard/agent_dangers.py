@@ -16,11 +16,14 @@ from keyturn.actions.revoke_agent import reinstate_agent, revoke_for_developer
 from keyturn.actions.rotate_credentials import rotate_for_developer
 from keyturn.core.agent import Agent, clean_text
 from keyturn.core.errors import ChangedMeanwhile, KeyturnError
-from keyturn.dashboard.rendering import page, see, show_once, show_pair
+from keyturn.dashboard.rendering import page, see_done, show_once, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit
 from keyturn.problems import NotFound
 
 router = APIRouter(prefix="/dashboard/agents/{agent_id}/change")
+
+REVOKED = "Revoked: its credentials are refused everywhere from now on."
+SECRET_REMOVED = "The rotation secret is removed: only a developer can rotate this agent."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +64,19 @@ async def _remove_secret(on: Visit, agent: Agent, _reason: str) -> Response:
     await remove_rotation_secret(
         on.service, on.call, on.principal, agent.id, generation=agent.generation
     )
-    return see(on, f"/dashboard/agents/{agent.id}?done=secret-removed")
+    return see_done(on, f"/dashboard/agents/{agent.id}", SECRET_REMOVED)
 
 
 async def _revoke(on: Visit, agent: Agent, reason: str) -> Response:
     await revoke_for_developer(
         on.service, on.call, on.principal, agent.id, reason, generation=agent.generation
     )
-    return see(on, f"/dashboard/agents/{agent.id}?done=revoked")
+    return see_done(on, f"/dashboard/agents/{agent.id}", REVOKED)
 
 
 async def _delete(on: Visit, agent: Agent, _reason: str) -> Response:
     await delete_agent(on.service, on.call, on.principal, agent.id, generation=agent.generation)
-    return see(on, "/dashboard/agents?done=deleted")
+    return see_done(on, "/dashboard/agents", "The agent is deleted.")
 
 
 DANGERS = {

@@ -12,19 +12,16 @@ from keyturn.actions.revoke_agent import revoke_agents
 from keyturn.core.agent import clean_text
 from keyturn.core.errors import AgentNotFound, InvalidRequest, KeyturnError
 from keyturn.dashboard.agent_list import AGES, ORDERS, STATUSES, Asked, place
-from keyturn.dashboard.rendering import page, see, show_pair
+from keyturn.dashboard.rendering import page, see_done, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
 
 router = APIRouter(prefix="/dashboard/agents")
 
 PAGE_SIZE = 50
 MAX_PLACE = 10**9
-DONE = {
-    "deleted": "The agent is deleted.",
-    "revoked": "Revoked: their credentials are refused everywhere from now on.",
-    "revoked-some": "Some of them were not there any more. All others are revoked.",
-    "none-chosen": "No agent was chosen, so nothing was done.",
-}
+REVOKED = "Revoked: their credentials are refused everywhere from now on."
+REVOKED_SOME = "Some of them were not there any more. All others are revoked."
+NONE_CHOSEN = "No agent was chosen, so nothing was done."
 AskedFor = Annotated[Asked, Depends()]
 
 
@@ -35,13 +32,12 @@ async def show(
     cursor: str = "",
     after: str = "0",
     choose: str = "",
-    done: str = "",
 ) -> Response:
     try:
         shown = await _shown(on, asked, cursor, after)
     except InvalidRequest as error:
         return page(on, "agents_unclear.html", error=error)
-    return page(on, "agents.html", done=DONE.get(done, ""), choose_all=bool(choose), **shown)
+    return page(on, "agents.html", choose_all=bool(choose), **shown)
 
 
 @router.get("/new")
@@ -67,7 +63,7 @@ async def revoke_many(on: SignedIn, asked: AskedFor) -> Response:
     """Ask first; with `sure`, do it."""
     ids = on.form.get("agent", [])
     if not ids:
-        return see(on, asked.address(done="none-chosen"))
+        return see_done(on, asked.address(), NONE_CHOSEN)
     if not on.form.text("sure"):
         return await _ask_to_revoke(on, asked, ids)
     try:
@@ -79,7 +75,7 @@ async def revoke_many(on: SignedIn, asked: AskedFor) -> Response:
     found = {outcome != "not_found" for outcome in outcomes.values()}
     if found == {False}:
         raise AgentNotFound
-    return see(on, asked.address(done="revoked" if found == {True} else "revoked-some"))
+    return see_done(on, asked.address(), REVOKED if found == {True} else REVOKED_SOME)
 
 
 async def _shown(on: Visit, asked: Asked, cursor: str, after: str) -> dict[str, Any]:

@@ -9,22 +9,20 @@ from keyturn.actions.manage_developers import disable_developer, get_developer, 
 from keyturn.actions.manage_tokens import delete_token
 from keyturn.core.credential import Kind
 from keyturn.core.errors import KeyturnError
-from keyturn.dashboard.rendering import page, see, show_once
+from keyturn.dashboard.rendering import page, see_done, show_once
 from keyturn.dashboard.visits import SignedIn, Visit
 from keyturn.problems import NotFound
 
 router = APIRouter(prefix="/dashboard/developers")
 
 PAGE_SIZE = 50
-DONE = {
-    "disabled": "Disabled: their tokens, sessions and codes are dead.",
-    "withdrawn": "The code is withdrawn: nobody can join with it any more.",
-}
+DISABLED = "Disabled: their tokens, sessions and codes are dead."
+WITHDRAWN = "The code is withdrawn: nobody can join with it any more."
 
 
 @router.get("")
-async def show(on: SignedIn, cursor: str = "", done: str = "") -> Response:
-    return await _developers_page(on, cursor=cursor, done=DONE.get(done, ""))
+async def show(on: SignedIn, cursor: str = "") -> Response:
+    return await _developers_page(on, cursor=cursor)
 
 
 @router.post("")
@@ -42,7 +40,7 @@ async def invite_one(on: SignedIn) -> Response:
 async def withdraw(on: SignedIn, code_id: str) -> Response:
     require_operator(on.principal)
     await delete_token(on.service, on.call, on.principal, Kind.INVITATION, code_id)
-    return see(on, "/dashboard/developers?done=withdrawn")
+    return see_done(on, "/dashboard/developers", WITHDRAWN)
 
 
 @router.get("/{developer_id}/{change}")
@@ -57,7 +55,7 @@ async def do(on: SignedIn, developer_id: str, change: str) -> Response:
         await on.require_password()
         if change == "disable":
             await disable_developer(on.service, on.call, on.principal, developer_id)
-            return see(on, "/dashboard/developers?done=disabled")
+            return see_done(on, "/dashboard/developers", DISABLED)
         invited = await invite_again(on.service, on.call, on.principal, developer_id)
     except KeyturnError as error:
         return await _ask(on, developer_id, change, error)
@@ -81,7 +79,7 @@ async def _ask(
 
 
 async def _developers_page(
-    on: Visit, *, cursor: str = "", done: str = "", error: KeyturnError | None = None
+    on: Visit, *, cursor: str = "", error: KeyturnError | None = None
 ) -> Response:
     found = await list_developers(on.service, on.principal, cursor=cursor or None, limit=PAGE_SIZE)
     return page(
@@ -90,7 +88,6 @@ async def _developers_page(
         developers=found,
         codes=await open_invitations(on.service, on.principal),
         first=not cursor,
-        done=done,
         error=error,
         email=on.form.text("email"),
         operator=bool(on.form.text("operator")),

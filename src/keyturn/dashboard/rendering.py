@@ -16,7 +16,7 @@ from keyturn.core.credential import Credential
 from keyturn.core.errors import InvalidToken, KeyturnError, SessionEnded, Unavailable
 from keyturn.core.instant import rfc3339
 from keyturn.core.key_age import key_age, period_gone
-from keyturn.dashboard import cookies
+from keyturn.dashboard import cookies, flash
 from keyturn.dashboard.charts import meter
 from keyturn.dashboard.visits import Visit, Visitor
 from keyturn.problems import Problem, status_of
@@ -72,9 +72,12 @@ def page(
     if isinstance(error, SessionEnded | InvalidToken | Unavailable):
         raise error
     root = visitor.request.scope.get("root_path", "")
+    here = visitor.request.url.path.removeprefix(root)
+    done = flash.find(visitor, here) if isinstance(visitor, Visit) else ""
     shown = {
         "root": root,
-        "here": visitor.request.url.path.removeprefix(root),
+        "here": here,
+        "done": done,
         "now": visitor.service.now(),
         "session": visitor.session if isinstance(visitor, Visit) else None,
         "csrf": visitor.csrf if isinstance(visitor, Visit) else "",
@@ -85,7 +88,10 @@ def page(
         **values,
     }
     status = status_of(error) if error else status
-    return HTMLResponse(_environment().get_template(template).render(shown), status)
+    response = HTMLResponse(_environment().get_template(template).render(shown), status)
+    if isinstance(visitor, Visit) and done:
+        flash.clear(visitor, response)
+    return response
 
 
 def error_page(root: str, refused: Problem) -> Problem:
@@ -117,6 +123,16 @@ def show_pair(on: Visit, heading: str, agent_id: str, name: str, pair: Pair) -> 
 def see(visitor: Visitor, path: str) -> Response:
     """Send the visitor on to a page of ours (303: what was posted is not posted again)."""
     return RedirectResponse(visitor.request.scope.get("root_path", "") + path, 303)
+
+
+def see_done(on: Visit, path: str, text: str, session_id: str = "") -> Response:
+    """Send the visitor on to a page of ours, which says once what was done.
+
+    `session_id` is of the session that they go on with, where that is another one.
+    """
+    response = see(on, path)
+    flash.leave(on, response, path.partition("?")[0], text, session_id or on.session.id)
+    return response
 
 
 def local_path(path: str) -> str:

@@ -17,7 +17,7 @@ from keyturn.actions.manage_tokens import (
 from keyturn.core.agent import DAY, clean_name
 from keyturn.core.credential import Kind
 from keyturn.core.errors import KeyturnError
-from keyturn.dashboard.rendering import page, see, show_once
+from keyturn.dashboard.rendering import page, see_done, show_once
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
 from keyturn.problems import NotFound
 
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/dashboard/tokens")
 
 PAGE_SIZE = 50
 MAX_USES = 1_000_000
-DONE = {"deleted": "The token is deleted: it is refused from now on."}
+DELETED = "The token is deleted: it is refused from now on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ SORTS = {
 
 
 @router.get("")
-async def show(on: SignedIn, kind: str = "service", cursor: str = "", done: str = "") -> Response:
-    return await _tokens_page(on, kind, cursor=cursor, done=DONE.get(done, ""))
+async def show(on: SignedIn, kind: str = "service", cursor: str = "") -> Response:
+    return await _tokens_page(on, kind, cursor=cursor)
 
 
 @router.post("")
@@ -89,7 +89,7 @@ async def delete(on: SignedIn, kind: str, token_id: str) -> Response:
         await delete_token(on.service, on.call, on.principal, sort.kind, token_id)
     except KeyturnError as error:
         return await _ask_to_delete(on, kind, token_id, error)
-    return see(on, f"/dashboard/tokens?kind={kind}&done=deleted")
+    return see_done(on, f"/dashboard/tokens?kind={kind}", DELETED)
 
 
 async def _ask_to_delete(
@@ -104,7 +104,7 @@ async def _ask_to_delete(
 
 
 async def _tokens_page(
-    on: Visit, kind: str, *, cursor: str = "", done: str = "", error: KeyturnError | None = None
+    on: Visit, kind: str, *, cursor: str = "", error: KeyturnError | None = None
 ) -> Response:
     sort = _known(kind)
     found = await list_tokens(
@@ -117,7 +117,6 @@ async def _tokens_page(
         sorts=SORTS,
         tokens=found,
         first=not cursor,
-        done=done,
         error=error,
         typed={name: on.form.text(name) for name in on.form},
         prefix=on.service.policy.prefix,
