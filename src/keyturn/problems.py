@@ -60,6 +60,16 @@ class OutcomeUnknown(KeyturnError):
     )
 
 
+class SentAlready(KeyturnError):
+    """A form came twice that acts once."""
+
+    code = "sent_already"
+    detail = (
+        "This form was sent before, and was not done twice. Look at what came of it: to do it "
+        "again, send the form below."
+    )
+
+
 class PasswordNeeded(KeyturnError):
     """The password was given too long ago for what is asked."""
 
@@ -110,6 +120,7 @@ FOR_PEOPLE: dict[type[KeyturnError], int] = {
     errors.SetUpAlready: 409,
     errors.ChangedMeanwhile: 409,
     errors.SettingsChanged: 409,
+    SentAlready: 409,
     errors.TooManySignIns: 429,
     OutcomeUnknown: 503,
 }

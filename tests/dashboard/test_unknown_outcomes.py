@@ -31,7 +31,12 @@ def test_it_may_have_been_done_and_the_trail_tells(
 ) -> None:
     agent_id = world.register().agent_id
     shown = browser.get(f"/dashboard/agents/{agent_id}")
-    sent = {"csrf": hidden(shown, "csrf"), "on_reuse": "alert", **fields}
+    sent = {
+        "csrf": hidden(shown, "csrf"),
+        "on_reuse": "alert",
+        "form": hidden(shown, "form"),
+        **fields,
+    }
     browser.service = replace(world.service, store=Around(world.service.store, after=lost))
     answer = browser.post("/dashboard/" + path.format(agent=agent_id), **sent)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

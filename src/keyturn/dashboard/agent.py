@@ -17,6 +17,7 @@ from keyturn.dashboard.generations_chart import (
     happenings,
     legend,
 )
+from keyturn.dashboard.once import once
 from keyturn.dashboard.rendering import page, see_done
 from keyturn.dashboard.visits import Form, SignedIn, Visit, whole_number
 from keyturn.json_body import DuplicateMember, MalformedJson, read_json
@@ -51,6 +52,7 @@ async def save_credits(on: SignedIn, agent_id: str) -> Response:
     try:
         amount = whole_number(on.form.text("amount"), "amount", -MAX_CHANGE, MAX_CHANGE)
         reason = clean_text(on.form.text("reason"), "reason")
+        await once(on)
         await change_credits(on.service, on.call, on.principal, agent_id, amount, reason)
     except KeyturnError as error:
         return await _agent_page(on, agent_id, error=error)

@@ -12,6 +12,7 @@ from keyturn.actions.revoke_agent import revoke_agents
 from keyturn.core.agent import clean_text
 from keyturn.core.errors import AgentNotFound, InvalidRequest, KeyturnError
 from keyturn.dashboard.agent_list import AGES, ORDERS, STATUSES, Asked, place
+from keyturn.dashboard.once import once
 from keyturn.dashboard.rendering import page, see_done, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
 
@@ -50,6 +51,7 @@ async def make(on: SignedIn) -> Response:
     name, with_secret = on.form.text("name"), bool(on.form.text("rotation_secret"))
     try:
         await on.require_password()
+        await once(on)
         made = await create_agent(
             on.service, on.call, on.principal, name or None, with_secret=with_secret
         )

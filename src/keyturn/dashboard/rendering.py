@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -78,6 +79,7 @@ def page(
         "root": root,
         "here": here,
         "done": done,
+        "form_id": secrets.token_hex(16),
         "now": visitor.service.now(),
         "session": visitor.session if isinstance(visitor, Visit) else None,
         "csrf": visitor.csrf if isinstance(visitor, Visit) else "",

@@ -17,6 +17,7 @@ from keyturn.actions.manage_tokens import (
 from keyturn.core.agent import DAY, clean_name
 from keyturn.core.credential import Kind
 from keyturn.core.errors import KeyturnError
+from keyturn.dashboard.once import once
 from keyturn.dashboard.rendering import page, see_done, show_once
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
 from keyturn.problems import NotFound
@@ -69,11 +70,17 @@ async def make(on: SignedIn) -> Response:
     try:
         new = _new_token(on, sort)
         await on.require_password()
+        await once(on)
         token, credential = await create_token(on.service, on.call, on.principal, new)
     except KeyturnError as error:
         return await _tokens_page(on, name, error=error)
-    path = f"/dashboard/tokens?kind={name}"
-    return show_once(on, f"The new {sort.name.lower()}", path, {sort.name: credential}, token.name)
+    return show_once(
+        on,
+        f"The new {sort.name.lower()}",
+        f"/dashboard/tokens?kind={name}",
+        {sort.name: credential},
+        token.name,
+    )
 
 
 @router.get("/{kind}/{token_id}/delete")
