@@ -9,12 +9,14 @@ from keyturn.core.errors import (
     InvalidEnrolmentToken,
     InvalidRequest,
     KeyturnError,
+    SettingsChanged,
     TooManyRotationAttempts,
     Unavailable,
 )
 
 MADE: dict[type[KeyturnError], KeyturnError] = {
     InvalidRequest: InvalidRequest("name", "must have 1 to 100 characters"),
+    SettingsChanged: SettingsChanged(["name"]),
     TooManyRotationAttempts: TooManyRotationAttempts(3, 900),
 }
 CLASSES = [
@@ -25,7 +27,9 @@ CLASSES = [
 
 # What the contract names, and the extensions of 5 and 8; those of HTTP alone are not the core's.
 CODES = {
+    "changed_meanwhile",
     "session_ended",
+    "settings_changed",
     "set_up_already",
     "too_many_sign_ins",
     "wrong_code",

@@ -86,7 +86,7 @@ def test_of_two_changes_of_one_setting_the_second_is_refused_and_shown_the_first
     change(world, ada, agent_id, theirs)
     before = world.agent(agent_id)
     answer = form.send(**mine)
-    assert (answer.status_code, f"meanwhile: {named}." in answer.text) == (409, True)
+    assert (answer.status_code, f"as it is now: {named}<" in answer.text) == (409, True)
     assert world.agent(agent_id) == before
     loaded = dict(re.findall(r'name="(loaded_\w+)" value="(\w+)"', answer.text))
     assert loaded == {name: Form(browser, agent_id).fields[name] for name in loaded}

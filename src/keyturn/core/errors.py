@@ -96,8 +96,8 @@ class ChangedMeanwhile(KeyturnError):
 
     code = "changed_meanwhile"
     detail = (
-        "The credentials of this agent have changed since this page was loaded, so nothing was "
-        "done. Look at what happened, then decide again."
+        "The agent's credentials have changed since this page was loaded, so nothing was done: "
+        "look, then decide again"
     )
 
 
@@ -109,8 +109,8 @@ class SettingsChanged(KeyturnError):
     def __init__(self, changed: list[str]) -> None:
         super().__init__(*changed)
         self.detail = (
-            f"Somebody else has changed this meanwhile: {', '.join(changed)}. Nothing of yours was "
-            "saved, and the settings are shown as they are now."
+            "Somebody else has changed the same meanwhile, so nothing was saved, and this is shown "
+            f"as it is now: {', '.join(changed)}"
         )
 
 
