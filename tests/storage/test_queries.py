@@ -53,6 +53,7 @@ RECORDS = {
     "sessions_of_developer": columns_of(Session),
     "token_by_mac": columns_of(Token),
     "token_by_id": columns_of(Token),
+    "open_invitations": columns_of(Token),
     "tokens": columns_of(Token),
     "server_keys": columns_of(KnownServerKey),
     "audit_of_everybody": ["seq", *columns_of(Entry)],
