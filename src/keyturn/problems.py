@@ -27,7 +27,10 @@ class MethodNotAllowed(KeyturnError):
 
 class BodyTooLarge(KeyturnError):
     code = "body_too_large"
-    detail = "The body is larger than 8 KiB"
+
+    def __init__(self, limit: int = 8192) -> None:
+        super().__init__(limit)
+        self.detail = f"The body is larger than {limit // 1024} KiB"
 
 
 class RequestTimeout(KeyturnError):
