@@ -300,6 +300,7 @@ def test_guessing_a_password_is_slowed_down_and_its_owner_is_not_locked_out(
             for _ in range(11)
         ]
         assert [answer.status_code for answer in answers][-1] == 429
+        assert 890 <= int(answers[-1].headers["retry-after"]) <= 900
         right = attacker.post("/dashboard/sign-in", data={"email": email, "password": password})
         assert right.status_code == 429
     # The browser that has signed in as her before has tries of its own.

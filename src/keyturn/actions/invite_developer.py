@@ -99,7 +99,7 @@ async def accept_invitation(service: Service, call: Call, code: str, password: s
     """
     async with refusals_recorded(service, call, Action.DEVELOPER_JOINED) as attempt:
         tries = address_tries(call)
-        await tries.take(service)
+        await tries.take(service, call)
         token = await find_token(service, code.strip(), Kind.INVITATION)
         if token is None or token.developer_id is None:
             raise WrongCode
