@@ -53,6 +53,20 @@ class Forged(KeyturnError):
     )
 
 
+class ForeignOrigin(KeyturnError):
+    """A form of a page that is elsewhere, or an installation that is told a wrong public URL."""
+
+    code = "foreign_origin"
+
+    def __init__(self, origin: str, public_url: str) -> None:
+        super().__init__(origin)
+        self.detail = (
+            f"This form comes from {origin}, and KEYTURN_PUBLIC_URL says that Keyturn is at "
+            f"{public_url}, so nothing was changed. If {origin} is where you opened Keyturn, "
+            "whoever runs it must set KEYTURN_PUBLIC_URL to that."
+        )
+
+
 class PasswordNeeded(KeyturnError):
     """The password was given too long ago for what is asked."""
 
@@ -98,6 +112,7 @@ FOR_PEOPLE: dict[type[KeyturnError], int] = {
     errors.SessionEnded: 401,
     errors.WrongCode: 403,
     errors.WrongPassword: 403,
+    ForeignOrigin: 403,
     Forged: 403,
     PasswordNeeded: 403,
     errors.SetUpAlready: 409,
