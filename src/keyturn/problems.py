@@ -27,7 +27,10 @@ class MethodNotAllowed(KeyturnError):
 
 class BodyTooLarge(KeyturnError):
     code = "body_too_large"
-    detail = "The body is larger than 8 KiB"
+
+    def __init__(self, limit: int = 8192) -> None:
+        super().__init__(limit)
+        self.detail = f"The body is larger than {limit // 1024} KiB"
 
 
 class RequestTimeout(KeyturnError):
@@ -68,6 +71,20 @@ class SentAlready(KeyturnError):
         "This form was sent before, and was not done twice. Look at what came of it: to do it "
         "again, send the form below."
     )
+
+
+class ForeignOrigin(KeyturnError):
+    """A form of a page that is elsewhere, or an installation that is told a wrong public URL."""
+
+    code = "foreign_origin"
+
+    def __init__(self, origin: str, public_url: str) -> None:
+        super().__init__(origin)
+        self.detail = (
+            f"This form comes from {origin}, and KEYTURN_PUBLIC_URL says that Keyturn is at "
+            f"{public_url}, so nothing was changed. If {origin} is where you opened Keyturn, "
+            "whoever runs it must set KEYTURN_PUBLIC_URL to that."
+        )
 
 
 class PasswordNeeded(KeyturnError):
@@ -115,6 +132,7 @@ FOR_PEOPLE: dict[type[KeyturnError], int] = {
     errors.SessionEnded: 401,
     errors.WrongCode: 403,
     errors.WrongPassword: 403,
+    ForeignOrigin: 403,
     Forged: 403,
     PasswordNeeded: 403,
     errors.SetUpAlready: 409,

@@ -15,7 +15,14 @@ from keyturn.actions.manage_developers import disable_developer
 from keyturn.actions.note_use import write_uses
 from keyturn.actions.sessions import change_password
 from keyturn.actions.set_up import CODE_LIFETIME, set_up, setup_code
-from keyturn.actions.sign_in import NewSession, authenticate_session, sign_in
+from keyturn.actions.sign_in import (
+    ACCOUNT_LIMIT,
+    ADDRESS_LIMIT,
+    NewSession,
+    Tries,
+    authenticate_session,
+    sign_in,
+)
 from keyturn.core.errors import (
     EmailTaken,
     InvalidToken,
@@ -26,6 +33,7 @@ from keyturn.core.errors import (
     WrongCode,
     WrongPassword,
 )
+from keyturn.core.rate_limit import Limit
 from keyturn.core.session import MAX_AGE, MAX_IDLE
 from tests.actions.keeper import Keeper
 from tests.actions.world import World, call
@@ -152,6 +160,21 @@ def test_a_browser_is_not_known_any_more_when_the_password_changes(
         with pytest.raises(TooManySignIns):
             do(sign_in(world.service, here, EMAIL, PASSWORD, mark))
     do(sign_in(world.service, here, EMAIL, "bob's other password", changed.device))
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [(ADDRESS_LIMIT, "15 minutes"), (ACCOUNT_LIMIT, "60 minutes")]
+)
+def test_who_tried_too_often_is_told_how_long_to_wait(
+    world: World, limit: Limit, told: str
+) -> None:
+    tries, here = Tries(((limit, "of somebody"),)), call()
+    for _ in range(limit.quota):
+        do(tries.take(world.service, here))
+    with pytest.raises(TooManySignIns) as refused:
+        do(tries.take(world.service, here))
+    assert refused.value.detail.endswith(f"try again in {told}")
+    assert here.verdict and here.verdict.reset_seconds == limit.window_seconds
 
 
 def test_what_is_typed_as_the_email_is_kept_nowhere(world: World) -> None:

@@ -120,3 +120,12 @@ def test_a_filter_is_chosen_with_the_keyboard_and_sent_when_its_user_says(page: 
     reach(page, "Search")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"\?status=revoked$"))
+
+
+def test_no_single_key_is_a_shortcut(page: Page) -> None:
+    """WCAG 2.2, 2.1.4: whoever speaks to the computer types such keys by accident."""
+    page.goto("/dashboard/audit")
+    before = page.evaluate("document.activeElement.tagName")
+    for key in "/?nsgjk":
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement.tagName") == before == "BODY"

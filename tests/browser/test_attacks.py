@@ -94,6 +94,16 @@ def test_a_change_that_was_not_asked_for_here_is_refused(
     assert still_works(server, agent)
 
 
+def test_a_wrong_public_url_is_named_where_it_refuses_a_form(server: Server) -> None:
+    seen = "https://keyturn.example"
+    headers = {"origin": seen, "sec-fetch-site": "same-origin"}
+    answer = httpx.post(f"{server.url}/dashboard/sign-in", headers=headers)
+    assert answer.status_code == 403
+    assert f"If {seen} is where you opened Keyturn" in answer.text
+    assert f"KEYTURN_PUBLIC_URL says that Keyturn is at {address(server)}," in answer.text
+    assert f'"origin": "{seen}", "public_url": "{address(server)}"' in server.log_path.read_text()
+
+
 def test_a_get_changes_nothing(
     operator: httpx.Client, server: Server, agent: dict[str, str]
 ) -> None:
@@ -300,6 +310,7 @@ def test_guessing_a_password_is_slowed_down_and_its_owner_is_not_locked_out(
             for _ in range(11)
         ]
         assert [answer.status_code for answer in answers][-1] == 429
+        assert 890 <= int(answers[-1].headers["retry-after"]) <= 900
         right = attacker.post("/dashboard/sign-in", data={"email": email, "password": password})
         assert right.status_code == 429
     # The browser that has signed in as her before has tries of its own.

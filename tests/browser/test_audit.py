@@ -153,7 +153,7 @@ def test_an_export_has_what_the_page_shows(page: Page, agents: list[dict[str, st
 
 def test_looking_for_entries_needs_no_mouse(page: Page, agents: list[dict[str, str]]) -> None:
     page.goto("/dashboard/audit")
-    page.keyboard.press("/")
+    reach(page, "q")
     page.keyboard.type("explored 54")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="1 entry")).to_be_visible()

@@ -120,7 +120,7 @@ async def accept_invitation(
     """
     async with refusals_recorded(service, call, Action.DEVELOPER_JOINED) as attempt:
         tries = address_tries(call)
-        await tries.take(service)
+        await tries.take(service, call)
         token = await find_token(service, code.strip(), Kind.INVITATION)
         if token is None or token.developer_id is None:
             raise WrongCode

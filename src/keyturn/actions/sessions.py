@@ -73,7 +73,7 @@ async def confirm_password(service: Service, call: Call, session: Session, passw
     action = Action.DEVELOPER_PASSWORD_CONFIRMED
     principal = principal_of(session)
     async with refusals_recorded(service, call, action, principal):
-        await _prove(service, session, password)
+        await _prove(service, call, session, password)
 
         def note(tx: Transaction) -> None:
             hold(tx, principal)
@@ -96,7 +96,7 @@ async def change_password(
     principal = principal_of(session)
     cleaned = clean_password(new, session.email)
     async with refusals_recorded(service, call, action, principal):
-        await _prove(service, session, current)
+        await _prove(service, call, session, current)
         kept = await hashed(cleaned)
 
         def change(tx: Transaction) -> NewSession:
@@ -109,10 +109,10 @@ async def change_password(
         return await service.store.write(change, alone=[session.developer_id])
 
 
-async def _prove(service: Service, session: Session, password: str) -> None:
+async def _prove(service: Service, call: Call, session: Session, password: str) -> None:
     # By the session, not the address: only who has the session can use up its tries.
     tries = device_tries(session.id)
-    await tries.take(service)
+    await tries.take(service, call)
     developer = await service.store.read(
         lambda tx: tx.one(Developer, "developer_by_id", id=session.developer_id)
     )

@@ -55,7 +55,7 @@ async def set_up(service: Service, call: Call, code: str, email: str, password: 
     async with refusals_recorded(service, call, Action.DEVELOPER_SET_UP) as attempt:
         # Of the address alone: nobody guesses 80 bits, and nobody must keep the owner out.
         tries = address_tries(call)
-        await tries.take(service)
+        await tries.take(service, call)
         await service.store.read(lambda tx: _prove(tx, service, code))
         password_hash = await hashed(kept_password)
 

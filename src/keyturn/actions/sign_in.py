@@ -42,11 +42,13 @@ class Tries:
 
     buckets: tuple[tuple[Limit, str], ...]
 
-    async def take(self, service: Service) -> None:
-        """Raises `TooManySignIns`."""
+    async def take(self, service: Service, call: Call) -> None:
+        """Raises `TooManySignIns`, and leaves in the call when an attempt is left."""
         for limit, bucket in self.buckets:
-            if not (await take_attempt(service, limit, bucket)).allowed:
-                raise TooManySignIns
+            verdict = await take_attempt(service, limit, bucket)
+            if not verdict.allowed:
+                call.verdict = verdict
+                raise TooManySignIns(verdict.reset_seconds)
 
     async def give_back(self, service: Service) -> None:
         keys = [f"{limit.name} {bucket}" for limit, bucket in self.buckets]
@@ -84,7 +86,7 @@ async def sign_in(
         )
         known = developer is not None and _is_known(service, developer, device)
         tries = device_tries(device or "") if known else _strangers_tries(service, call, email)
-        await tries.take(service)
+        await tries.take(service, call)
         password = unicodedata.normalize("NFC", password)
         kept = developer.password if developer else None
         right = await is_right(password, kept)

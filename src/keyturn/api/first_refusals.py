@@ -14,6 +14,8 @@ from keyturn.json_body import DuplicateMember, MalformedJson, read_json
 from keyturn.problems import BodyTooLarge, RequestTimeout
 
 MAX_BODY = 8192
+MAX_FORM = 98_304
+"""Of a page's form: what its encoding makes of the longest text that a field takes, and more."""
 BODY_SECONDS = 10.0
 NO_OBJECT = b"false"
 """What the application is given instead of a body that is not a JSON object."""
@@ -27,15 +29,15 @@ class Disconnected(Exception):
     """The client went away before its body was complete."""
 
 
-async def read_body(headers: Headers, receive: Receive) -> bytes:
-    """The whole body.
+async def read_body(headers: Headers, receive: Receive, limit: int = MAX_BODY) -> bytes:
+    """The whole body, of at most so many bytes.
 
     Raises:
         BodyTooLarge, RequestTimeout, Disconnected
     """
     lengths = [value for name, value in headers if name == b"content-length"]
-    if not all(map(is_small, lengths)):
-        raise BodyTooLarge
+    if not all(is_small(length, limit) for length in lengths):
+        raise BodyTooLarge(limit)
     body: bytes = b""
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -44,19 +46,19 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
                 if message["type"] == "http.disconnect":
                     raise Disconnected
                 body += message.get("body", b"")
-                if len(body) > MAX_BODY:
-                    raise BodyTooLarge
+                if len(body) > limit:
+                    raise BodyTooLarge(limit)
                 if not message.get("more_body", False):
                     return body
     except TimeoutError:
         raise RequestTimeout from None
 
 
-def is_small(length: bytes) -> bool:
-    """Whether a Content-Length is a number of at most `MAX_BODY`."""
+def is_small(length: bytes, limit: int = MAX_BODY) -> bool:
+    """Whether a Content-Length is a number of at most `limit`."""
     # Python reads no number of thousands of digits.
     digits = length.lstrip(b"0") or b"0"
-    return length.isdigit() and len(digits) <= 4 and int(digits) <= MAX_BODY
+    return length.isdigit() and len(digits) <= len(str(limit)) and int(digits) <= limit
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:

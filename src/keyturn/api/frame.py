@@ -16,6 +16,8 @@ from keyturn import metrics
 from keyturn.actions.service import CALL, Call
 from keyturn.api.callers import Callers
 from keyturn.api.first_refusals import (
+    MAX_BODY,
+    MAX_FORM,
     NO_OBJECT,
     Disconnected,
     check_query,
@@ -109,7 +111,8 @@ class Frame:
     ) -> None:
         try:
             exchange.route = self._find_route(scope)
-            body = await read_body(request.headers, receive)
+            limit = MAX_FORM if exchange.for_people else MAX_BODY
+            body = await read_body(request.headers, receive, limit)
             members = json_object(body) if body and not exchange.for_people else None
             if request.repeats:
                 refuse_repeated(request.headers)

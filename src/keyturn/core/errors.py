@@ -150,7 +150,12 @@ class SessionEnded(KeyturnError):
 
 class TooManySignIns(KeyturnError):
     code = "too_many_sign_ins"
-    detail = "Too many wrong passwords or codes: try again in a quarter of an hour"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        minutes = -(-seconds // 60)
+        span = "a minute" if minutes == 1 else f"{minutes} minutes"
+        self.detail = f"Too many wrong passwords or codes: try again in {span}"
 
 
 class OperatorOnly(KeyturnError):

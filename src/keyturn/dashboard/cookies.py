@@ -46,16 +46,21 @@ def crosses_network_readable(public_url: str) -> bool:
     return parts.scheme != "https" and parts.hostname not in _LOOPBACK
 
 
-def is_own_origin(public_url: str, origin: str | None, fetch_site: str | None) -> bool:
-    """Whether a form was sent from a page of ours, by what the browser says of it.
+def is_own_site(origin: str | None, fetch_site: str | None) -> bool:
+    """Whether the browser says that a form was sent from a page of the site that it was sent to.
 
     `origin` is RFC 6454's header and `fetch_site` Fetch Metadata's `Sec-Fetch-Site`. No browser
-    leaves both out, and what is no browser has no cookie that somebody else could use. On one
-    machine its names are one: people type 127.0.0.1 where localhost is configured.
+    leaves both out, and what is no browser has no cookie that somebody else could use.
     """
-    if fetch_site not in (None, "same-origin", "none"):
-        return False
-    return origin is None or _comparable(origin) == _comparable(public_url)
+    return origin != "null" and fetch_site in (None, "same-origin", "none")
+
+
+def is_own_origin(public_url: str, origin: str) -> bool:
+    """Whether pages of this origin are ours.
+
+    On one machine its names are one: people type 127.0.0.1 where localhost is configured.
+    """
+    return _comparable(origin) == _comparable(public_url)
 
 
 def _comparable(url: str) -> tuple[str, str | None, int | None]:

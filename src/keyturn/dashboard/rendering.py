@@ -33,6 +33,8 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
+MAX_FIELD = 8192
+"""UTF-16 units of the longest text that a field takes, which is how `maxlength` counts."""
 _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _SECOND, _MINUTE, _HOUR = 1000, 60_000, 3_600_000
 
@@ -159,6 +161,14 @@ def readable_utc(milliseconds: int) -> str:
     return rfc3339(milliseconds)[:16].replace("T", " ") + " UTC"
 
 
+def pretty(value: object) -> str:
+    """A JSON value as people read it; in one line where its indentation makes it too long."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if len(text.encode()) > MAX_FIELD:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -173,11 +183,12 @@ def _environment() -> Environment:
         "utc": readable_utc,
         "span": for_people,
         "count": lambda number: f"{number:,}",
-        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "pretty": pretty,
     }
     environment.globals |= {
         "static": {name: file.version for name, file in static_files().items()},
         "key_age": key_age,
+        "max_field": MAX_FIELD,
         "meter": meter,
         "period_gone": period_gone,
     }

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import parse_qs
 
+import structlog
 from fastapi import Depends, Request
 
 from keyturn.actions.service import CALL, Call, Principal, Service
 from keyturn.actions.sessions import confirm_password, principal_of
 from keyturn.actions.sign_in import authenticate_session
+from keyturn.core.credential import redact
 from keyturn.core.errors import InvalidRequest
 from keyturn.core.session import Session
 from keyturn.dashboard import cookies
-from keyturn.problems import Forged, PasswordNeeded
+from keyturn.problems import ForeignOrigin, Forged, PasswordNeeded
 
 MAX_FIELDS = 150
+MAX_ORIGIN = 300
+
+_log = structlog.get_logger()
 
 
 class Form(dict[str, list[str]]):
@@ -112,16 +117,26 @@ def whole_number(text: str, name: str, lowest: int, highest: int) -> int:
     return number
 
 
+def _refuse_foreign(request: Request) -> None:
+    """Raises `Forged` or `ForeignOrigin` for what no page of ours has sent."""
+    public_url = request.app.state.public_url
+    origin = request.headers.get("origin")
+    if not cookies.is_own_site(origin, request.headers.get("sec-fetch-site")):
+        raise Forged
+    if origin is not None and not cookies.is_own_origin(public_url, origin):
+        seen = redact(origin[:MAX_ORIGIN])
+        _log.warning(
+            "a form was refused: its origin is not that of KEYTURN_PUBLIC_URL",
+            origin=seen,
+            public_url=public_url,
+        )
+        raise ForeignOrigin(seen, public_url)
+
+
 async def _sent_form(request: Request) -> Form:
     if request.method != "POST":
         return Form()
-    headers = request.headers
-    if not cookies.is_own_origin(
-        request.app.state.public_url,
-        headers.get("origin"),
-        headers.get("sec-fetch-site"),
-    ):
-        raise Forged
+    _refuse_foreign(request)
     try:
         text = (await request.body()).decode()
         return Form(parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))

@@ -88,9 +88,3 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", () => {
   for (const form of document.forms) delete form.dataset.sent;
 });
-
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
-  const search = document.querySelector("input[type=search]");
-  if (search) { event.preventDefault(); search.focus(); }
-});
