@@ -87,6 +87,7 @@ def test_it_ends_after_an_hour_and_a_new_start_makes_another() -> None:
     with running_server() as server:
         code = code_of(server)
         with apsw.Connection(str(server.data_dir / "keyturn.db")) as database:
+            database.set_busy_timeout(5000)
             database.execute("UPDATE installation SET setup_expires_at = 1")
         assert set_up(server, code) == 403
         server.restart()

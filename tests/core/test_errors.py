@@ -11,6 +11,7 @@ from keyturn.core.errors import (
     KeyturnError,
     SettingsChanged,
     TooManyRotationAttempts,
+    TooManySignIns,
     Unavailable,
 )
 
@@ -18,6 +19,7 @@ MADE: dict[type[KeyturnError], KeyturnError] = {
     InvalidRequest: InvalidRequest("name", "must have 1 to 100 characters"),
     SettingsChanged: SettingsChanged(["name"]),
     TooManyRotationAttempts: TooManyRotationAttempts(3, 900),
+    TooManySignIns: TooManySignIns(60),
 }
 CLASSES = [
     each
