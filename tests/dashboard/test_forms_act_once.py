@@ -59,3 +59,10 @@ def test_what_is_no_plain_number_adds_no_credits(
     path = f"/dashboard/agents/{world.register().agent_id}"
     form = hidden(browser.get(path), "form")
     assert browser.post(f"{path}/credits", form=form, amount=amount).status_code == 400
+
+
+def test_a_form_that_is_refused_keeps_what_was_chosen(browser: Browser) -> None:
+    chosen = 'name="rotation_secret" value="yes" checked'
+    assert chosen in browser.get("/dashboard/agents/new").text
+    refused = browser.post("/dashboard/agents/new", form="", name="courier")
+    assert (refused.status_code, chosen in refused.text) == (400, False)

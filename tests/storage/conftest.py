@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.backends import BACKENDS, DATABASES, ClosableStore, Place, Postgres
+from tests.storage.fake_connection import World
 
 PROCESSES = 3
 
@@ -48,3 +49,12 @@ def processes() -> Iterator[ProcessPoolExecutor]:
     """Other processes, started afresh as a server's workers are."""
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
         yield pool
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A writer on a connection that does what the test says."""
+    made = World()
+    yield made
+    made.connection.failing.clear()
+    made.writer.close()

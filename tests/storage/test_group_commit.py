@@ -2,128 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Collection, Iterable, Iterator
-from itertools import pairwise
-from typing import Any, cast
 
 import pytest
 
 from keyturn.core.errors import AgentRevoked, Unavailable
 from keyturn.storage import group_commit
-from keyturn.storage.group_commit import BATCH, CommitFailed, Taken, Writer
+from keyturn.storage.group_commit import BATCH, CommitFailed
 from keyturn.storage.store import Transaction
-from tests.storage.batches import PATIENCE, Change, Gate, do, outcomes, together, waiting
+from tests.storage.batches import PATIENCE, Gate, do, outcomes, together, waiting
+from tests.storage.fake_connection import World, keep, kinds, refuse
 
 SOON = 2.0
 """Seconds within which an answer comes that does not have to wait for anything."""
-
-
-class FakeConnection:
-    """A connection that keeps a list, and fails where it is told to."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self.kept: list[int] = []
-        self.failing: dict[str, Exception] = {}
-        self.taken: set[str] = set()
-        self.waited_for: list[set[str]] = []
-        self._open: list[int] = []
-        self._saved: list[int] = []
-
-    def begin(
-        self, alone: Collection[str], waits_for: Collection[str], /
-    ) -> tuple[Transaction, Collection[str]]:
-        self._do("begin")
-        self.waited_for.append(set(waits_for))
-        if self.taken.intersection(waits_for):
-            raise Taken("for longer than was waited")
-        self._open = []
-        return cast(Transaction, self._open), self.taken.intersection(alone)
-
-    def changes(self) -> int:
-        return len(self._open)
-
-    def flush(self) -> None:
-        self._do("flush")
-
-    def savepoint(self) -> None:
-        self._do("savepoint")
-        self._saved = list(self._open)
-
-    def release(self) -> None:
-        self._do("release")
-
-    def rollback_to_savepoint(self) -> None:
-        self._do("rollback to savepoint")
-        self._open[:] = self._saved
-
-    def commit(self) -> None:
-        self._do("commit")
-        self.kept += self._open
-
-    def rollback(self) -> None:
-        self._do("rollback")
-        self._open = []
-
-    def after_commit(self) -> None:
-        self._do("after commit")
-
-    def close(self) -> None:
-        self._do("close")
-
-    def _do(self, step: str) -> None:
-        self.done.append(step)
-        if step in self.failing:
-            raise self.failing[step]
-
-
-class World:
-    """A writer on a fake connection, and how often it has lost a commit."""
-
-    def __init__(self) -> None:
-        self.connection = FakeConnection()
-        self.lost = 0
-        self.told = threading.Event()
-        self.lost_in: set[str] = set()
-        self.writer = Writer("writer under test", self.connection, self._note_lost_commit)
-
-    async def write(self, work: Change, /, *, alone: Iterable[str] = ()) -> Any:
-        return await self.writer.submit(work, alone)
-
-    def _note_lost_commit(self) -> None:
-        self.lost += 1
-        self.lost_in.add(threading.current_thread().name)
-        self.told.set()
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.connection.failing.clear()
-    made.writer.close()
-
-
-def keep(number: int) -> Change:
-    """A change that keeps a number, and answers with it."""
-
-    def work(tx: Transaction) -> int:
-        cast(list[int], tx).append(number)
-        return number
-
-    return work
-
-
-def refuse(error: Exception) -> Change:
-    def work(tx: Transaction) -> None:
-        cast(list[int], tx).append(-1)
-        raise error
-
-    return work
-
-
-def kinds(found: list[Any]) -> list[type]:
-    return [type(each) for each in found]
 
 
 def test_changes_that_wait_together_are_committed_together(world: World) -> None:
@@ -176,7 +66,7 @@ def test_a_refusal_of_the_first_run_does_not_stand_where_the_second_run_accepts(
 FAILING_STEPS = ["begin", "savepoint", "release", "rollback to savepoint", "commit"]
 
 
-@pytest.mark.parametrize("step", FAILING_STEPS)
+@pytest.mark.parametrize("step", [*FAILING_STEPS, "flush"])
 def test_where_the_database_does_not_answer_nothing_is_kept_and_it_goes_on(
     world: World, step: str
 ) -> None:
@@ -283,89 +173,6 @@ def test_a_change_that_has_waited_too_long_is_not_begun(
 
     asyncio.run(scenario())
     assert world.connection.kept == [3]
-
-
-def test_who_is_held_up_lets_the_others_go_on_and_has_its_turn_when_it_comes(
-    world: World,
-) -> None:
-    world.connection.taken = {"a"}
-
-    async def scenario() -> None:
-        held_up = await waiting(world, keep(1), keep(2), alone=["a", "b"])
-        for number in range(3, 6):
-            assert await world.write(keep(number), alone=["b"]) == number
-        assert not any(task.done() for task in held_up)
-        world.connection.taken = set()
-        assert await outcomes(held_up) == [1, 2]
-
-    do(scenario())
-    assert world.connection.kept[:3] == [3, 4, 5]
-    assert sorted(world.connection.kept[3:]) == [1, 2]
-
-
-def test_the_first_who_is_held_up_is_waited_for_in_turn_with_all_the_others(world: World) -> None:
-    world.connection.taken = {"a", "b"}
-
-    async def scenario() -> None:
-        held_up = [
-            *await waiting(world, keep(1), alone="a"),
-            *await waiting(world, keep(2), alone="b"),
-        ]
-        await world.write(keep(3))
-        await world.write(keep(4))
-        world.connection.taken = set()
-        await outcomes(held_up)
-
-    do(scenario())
-    waits = world.connection.waited_for
-    assert {"a"} in waits
-    assert {"b"} in waits
-    assert not any(one and other for one, other in pairwise(waits))
-
-
-def test_who_is_held_up_for_another_name_is_not_behind_the_first(world: World) -> None:
-    world.connection.taken = {"a", "b"}
-
-    async def scenario() -> None:
-        first = await waiting(world, keep(1), alone=["a"])
-        [second] = await waiting(world, keep(2), alone=["b"])
-        await world.write(keep(0))
-        world.connection.taken = {"a"}
-        assert await second == 2
-        world.connection.taken = set()
-        assert await outcomes(first) == [1]
-
-    do(scenario())
-
-
-def test_who_is_held_up_for_too_long_is_unavailable(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(world.writer, "_turn", 0.05)
-    world.connection.taken = {"a"}
-
-    async def scenario() -> None:
-        found = await outcomes(await waiting(world, keep(1), alone=["a"]))
-        assert kinds(found) == [Unavailable]
-
-    do(scenario())
-    assert world.connection.kept == []
-
-
-def test_closing_waits_for_the_turn_of_who_is_held_up(world: World) -> None:
-    world.connection.taken = {"a"}
-
-    async def scenario() -> None:
-        held_up = await waiting(world, keep(1), alone=["a"])
-        await world.write(keep(2))
-        closing = asyncio.create_task(asyncio.to_thread(world.writer.close))
-        await asyncio.wait([closing], timeout=0.05)
-        assert not closing.done()
-        world.connection.taken = set()
-        assert await outcomes(held_up) == [1]
-        await closing
-
-    do(scenario())
 
 
 def test_closing_finishes_what_waits_and_ends_the_connection(world: World) -> None:

@@ -351,6 +351,8 @@ def test_a_value_that_looks_like_a_statement_is_a_value(
     with place.opened() as store:
         do(store.write(place.put(name, 1)))
         assert do(store.read(place.get(name))) == 1
+        do(store.write(lambda tx: place.counters.put_later(tx, name, 2)))
+        assert do(store.read(place.get(name))) == 2
         found = do(store.look_up(Agent, "agent_by_key", [name.encode()]))
     assert [agent.name for agent in found] == [name]
 

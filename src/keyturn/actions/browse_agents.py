@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from keyturn.actions.find_agent import confirm
-from keyturn.actions.manage_agents import escape_like
+from keyturn.actions.manage_agents import search_patterns
 from keyturn.actions.pages import Page
 from keyturn.actions.service import Principal, Service
 from keyturn.core.agent import MAX_NAME, Agent, AgentStatus
@@ -55,13 +55,7 @@ class AgentFilter:
     def values(self) -> dict[str, str | None]:
         # Both databases know small letters of ASCII alone.
         lower = (self.search or "").encode(errors="replace").lower().decode()
-        escaped = escape_like(lower)
-        return {
-            "status": self.status,
-            "age": self.age,
-            "name_pattern": f"%{escaped}%" if escaped else None,
-            "id_pattern": f"{escaped}%" if escaped else None,
-        }
+        return {"status": self.status, "age": self.age, **search_patterns(lower)}
 
 
 @dataclass(frozen=True, slots=True)

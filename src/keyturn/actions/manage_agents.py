@@ -47,11 +47,7 @@ async def list_agents(
     query = "agents_of_everybody" if principal.operator else "agents_of_developer"
     (start,) = before(cursor)
     values: dict[str, Any] = {"status": status, "before": start, "limit": limit + 1}
-    escaped = escape_like(search) if search else None
-    values |= {
-        "name_pattern": f"%{escaped}%" if escaped else None,
-        "id_pattern": f"{escaped}%" if escaped else None,
-    }
+    values |= search_patterns(search)
     if not principal.operator:
         values["developer_id"] = principal.developer_id
 
@@ -274,8 +270,11 @@ def _changed_columns(changes: AgentChanges) -> dict[str, Any]:
     return {column: value for column, value in columns.items() if value is not None}
 
 
-def escape_like(text: str) -> str:
-    """What finds exactly this text, within a pattern of LIKE whose escape is a backslash."""
+def search_patterns(text: str | None) -> dict[str, str | None]:
+    """The patterns of LIKE, whose escape is a backslash, for a part of a name or an id's start."""
+    if not text:
+        return {"name_pattern": None, "id_pattern": None}
     # SQLite ends a pattern at NUL, which is in no name: as what is no character it finds nothing.
     text = text.replace("\0", "\ufffe")
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return {"name_pattern": f"%{escaped}%", "id_pattern": f"{escaped}%"}

@@ -43,7 +43,7 @@ async def show(
 
 @router.get("/new")
 async def ask_for_new(on: SignedIn) -> Response:
-    return page(on, "agent_new.html", name="")
+    return page(on, "agent_new.html", name="", with_secret=True)
 
 
 @router.post("/new")
@@ -56,7 +56,7 @@ async def make(on: SignedIn) -> Response:
             on.service, on.call, on.principal, name or None, with_secret=with_secret
         )
     except KeyturnError as error:
-        return page(on, "agent_new.html", error=error, name=name)
+        return page(on, "agent_new.html", error=error, name=name, with_secret=with_secret)
     return show_pair(on, "The new agent's credentials", made.agent_id, made.name, made.pair)
 
 

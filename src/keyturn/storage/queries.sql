@@ -118,10 +118,9 @@ WHERE developer_id = :developer_id AND seq < :before
     AND (:name_pattern IS NULL OR name LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\')
 ORDER BY seq DESC LIMIT :limit
 
--- name: agents_newest_first
-SELECT * FROM agents
-WHERE seq < :after_seq
-    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
+-- part: agent_fits
+(
+    (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
     AND (CAST(:status AS TEXT) IS NULL OR status = :status)
     AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
         WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
@@ -132,54 +131,37 @@ WHERE seq < :after_seq
         CAST(:name_pattern AS TEXT) IS NULL
         OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
     )
+)
+
+-- part: agent_number
+:turn * CASE CAST(:sort AS TEXT)
+    WHEN 'due' THEN key_created_at + 86400000 * rotation_period_days
+    WHEN 'used' THEN coalesce(last_used_at, 0)
+    ELSE credit_balance
+END
+
+-- name: agents_newest_first
+SELECT * FROM agents
+WHERE seq < :after_seq
+    AND {agent_fits}
 ORDER BY seq DESC LIMIT :limit
 
 -- name: agents_oldest_first
 SELECT * FROM agents
 WHERE seq > :after_seq
-    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
-    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
-    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
-        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
-        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
-        ELSE 'fresh'
-    END)
-    AND (
-        CAST(:name_pattern AS TEXT) IS NULL
-        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
-    )
+    AND {agent_fits}
 ORDER BY seq LIMIT :limit
 
 -- name: agents_by_name
 SELECT * FROM agents
 WHERE (name, seq) > (:after, :after_seq)
-    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
-    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
-    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
-        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
-        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
-        ELSE 'fresh'
-    END)
-    AND (
-        CAST(:name_pattern AS TEXT) IS NULL
-        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
-    )
+    AND {agent_fits}
 ORDER BY name, seq LIMIT :limit
 
 -- name: agents_by_name_backwards
 SELECT * FROM agents
 WHERE (name, seq) < (:after, :after_seq)
-    AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
-    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
-    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
-        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
-        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
-        ELSE 'fresh'
-    END)
-    AND (
-        CAST(:name_pattern AS TEXT) IS NULL
-        OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
-    )
+    AND {agent_fits}
 ORDER BY name DESC, seq DESC LIMIT :limit
 
 -- name: agents_by_number
@@ -187,33 +169,11 @@ ORDER BY name DESC, seq DESC LIMIT :limit
 SELECT * FROM agents
 WHERE seq IN (
     SELECT seq FROM agents
-    WHERE (:turn * CASE CAST(:sort AS TEXT)
-            WHEN 'due' THEN key_created_at + 86400000 * rotation_period_days
-            WHEN 'used' THEN coalesce(last_used_at, 0)
-            ELSE credit_balance
-        END, :turn * seq) > (:after, :after_seq)
-        AND (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
-        AND (CAST(:status AS TEXT) IS NULL OR status = :status)
-        AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
-            WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
-            WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
-            ELSE 'fresh'
-        END)
-        AND (
-            CAST(:name_pattern AS TEXT) IS NULL
-            OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
-        )
-    ORDER BY :turn * CASE CAST(:sort AS TEXT)
-        WHEN 'due' THEN key_created_at + 86400000 * rotation_period_days
-        WHEN 'used' THEN coalesce(last_used_at, 0)
-        ELSE credit_balance
-    END, :turn * seq LIMIT :limit
+    WHERE ({agent_number}, :turn * seq) > (:after, :after_seq)
+        AND {agent_fits}
+    ORDER BY {agent_number}, :turn * seq LIMIT :limit
 )
-ORDER BY :turn * CASE CAST(:sort AS TEXT)
-    WHEN 'due' THEN key_created_at + 86400000 * rotation_period_days
-    WHEN 'used' THEN coalesce(last_used_at, 0)
-    ELSE credit_balance
-END, :turn * seq
+ORDER BY {agent_number}, :turn * seq
 
 -- name: agents_overdue
 SELECT * FROM agents
@@ -224,17 +184,7 @@ ORDER BY key_created_at + 86400000 * rotation_period_days, seq LIMIT :limit
 -- name: count_agents
 SELECT count(*) FROM (
     SELECT 1 FROM agents
-    WHERE (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
-        AND (CAST(:status AS TEXT) IS NULL OR status = :status)
-        AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
-            WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
-            WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
-            ELSE 'fresh'
-        END)
-        AND (
-            CAST(:name_pattern AS TEXT) IS NULL
-            OR lower(name) LIKE :name_pattern ESCAPE '\' OR id LIKE :id_pattern ESCAPE '\'
-        )
+    WHERE {agent_fits}
     LIMIT :limit
 ) AS found
 
