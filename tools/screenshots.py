@@ -57,7 +57,8 @@ def main() -> None:
         running_server(rotation_limit=100) as server,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        flags = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         first = browser.new_page(base_url=f"http://localhost:{server.port}")
         set_up(first, server)
         agent_id = furnish(server)

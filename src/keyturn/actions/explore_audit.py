@@ -26,7 +26,7 @@ from keyturn.core.audit_trail import Entry
 from keyturn.core.histogram import Histogram, histogram, width_of_bars
 from keyturn.storage.store import Transaction
 
-LOOKED_AT = 2_000
+LOOKED_AT = 1_500
 """How many entries are looked at for what no index tells."""
 AT_ONCE = 500
 COUNTED = 100_000
