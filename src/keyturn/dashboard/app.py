@@ -24,6 +24,7 @@ from keyturn.dashboard import (
     agents,
     audit,
     developers,
+    flash,
     overview,
     sign_in,
     tokens,
@@ -32,6 +33,7 @@ from keyturn.dashboard.rendering import SECURITY_HEADERS, error_page, static_fil
 from keyturn.problems import Internal, OutcomeUnknown, Problem, problem
 
 FOREVER = "public, max-age=31536000, immutable"
+ENDED = "Your session has ended. Sign in to go on."
 
 router = APIRouter()
 # "agents/new" comes before an agent's own page.
@@ -112,14 +114,14 @@ async def _fail(request: Request, _error: Exception) -> Response:
 def _to_sign_in(request: Request) -> Response:
     root = request.scope.get("root_path", "")
     path = request.url.path.removeprefix(root)
-    if request.method != "GET":
-        query = "?note=ended"
-    elif path == "/dashboard":
-        query = ""
-    else:
-        asked = f"{path}?{request.url.query}" if request.url.query else path
-        query = f"?next={quote(asked, safe='')}"
-    return RedirectResponse(f"{root}/dashboard/sign-in{query}", 303)
+    sign_in_path = "/dashboard/sign-in"
+    if request.method == "POST":
+        response = RedirectResponse(root + sign_in_path, 303)
+        flash.leave(request, response, sign_in_path, ENDED)
+        return response
+    asked = f"{path}?{request.url.query}" if request.url.query else path
+    query = "" if path == "/dashboard" else f"?next={quote(asked, safe='')}"
+    return RedirectResponse(root + sign_in_path + query, 303)
 
 
 def _shown(request: Request, error: KeyturnError) -> Response:
