@@ -362,9 +362,11 @@ UPDATE developers SET status = 'disabled' WHERE id = :id AND status = 'active'
 
 -- name: add_token
 INSERT INTO tokens (
-    id, kind, developer_id, name, mac, server_key, last4, created_at, expires_at, max_uses
+    id, kind, developer_id, name, mac, server_key, last4, created_at, expires_at, max_uses,
+    created_by
 ) VALUES (
-    :id, :kind, :developer_id, :name, :mac, :server_key, :last4, :now, :expires_at, :max_uses
+    :id, :kind, :developer_id, :name, :mac, :server_key, :last4, :now, :expires_at, :max_uses,
+    :created_by
 )
 
 -- name: token_by_mac
@@ -399,6 +401,12 @@ WHERE tokens.id = :id AND developers.status = 'active'
 
 -- name: tokens_of_kind
 SELECT id FROM tokens WHERE developer_id = :developer_id AND kind = :kind
+
+-- name: tokens_made_for_others
+SELECT tokens.*, developers.operator, developers.status
+FROM tokens JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.created_by = :developer_id AND tokens.developer_id <> :developer_id
+ORDER BY tokens.seq
 
 -- name: open_invitations
 SELECT tokens.*, developers.operator, developers.status
