@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute
@@ -67,7 +68,7 @@ class Dashboard:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        return [*router.routes, *(route for module in _PAGES for route in module.router.routes)]
+        return [*_ROUTES]
 
     @staticmethod
     def has(path: str) -> bool:
@@ -87,6 +88,23 @@ async def static_file(name: str, v: str = "") -> Response:
         return Response(status_code=404)
     headers = {"Cache-Control": FOREVER if v == file.version else "no-cache"}
     return Response(file.content, media_type=file.media_type, headers=headers)
+
+
+@router.get("/dashboard/")
+async def overview_without_slash(request: Request) -> Response:
+    return RedirectResponse(request.scope.get("root_path", "") + "/dashboard", 308)
+
+
+_ROUTES = [
+    route
+    for one in (router, *(module.router for module in _PAGES))
+    for route in one.routes
+    if isinstance(route, APIRoute)
+]
+for _route in _ROUTES:
+    if _route.methods and "GET" in _route.methods:
+        # RFC 9110, section 9.3.2: the server leaves the body out.
+        _route.methods.add("HEAD")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
