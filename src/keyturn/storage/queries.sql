@@ -202,13 +202,10 @@ ORDER BY {used}, seq
 -- name: agents_by_used_backwards
 SELECT * FROM agents
 WHERE seq IN (
-    SELECT seq FROM (
-        SELECT seq, {used} AS number FROM agents
-        WHERE ({used}, seq) < (:after, :after_seq)
-            AND {agent_fits}
-        ORDER BY seq DESC LIMIT 9223372036854775807
-    ) AS found
-    ORDER BY number DESC, seq DESC LIMIT :limit
+    SELECT seq FROM agents
+    WHERE ({used}, seq) < (:after, :after_seq)
+        AND {agent_fits}
+    ORDER BY {used} DESC, seq DESC LIMIT :limit
 )
 ORDER BY {used} DESC, seq DESC
 
