@@ -19,7 +19,9 @@ def chromium() -> Iterator[Browser]:
         pytest.fail("Chromium is not installed: there is no chromium", pytrace=False)
     with sync_playwright() as playwright:
         # Its sandbox needs more than containers and root give; all pages are ours.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # An element tells its accessible name by the other flag alone.
+        flags = ["--no-sandbox", "--enable-blink-features=ComputedAccessibilityInfo"]
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
         browser.close()
 

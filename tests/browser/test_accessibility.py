@@ -1,4 +1,4 @@
-"""axe finds nothing on any page, in light and dark; and the keyboard alone is enough."""
+"""axe finds nothing on any page, in light and dark."""
 
 import re
 
@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from keyturn.testing import Server
-from tests.browser.people import OPERATOR, reach
+from tests.browser.people import reach
 
 PATHS = (
     "/dashboard",
@@ -110,26 +110,6 @@ def test_no_page_is_wider_than_a_phone_at_its_narrowest(page: Page, server: Serv
         if width > 320:
             wide[path] = width
     assert not wide
-
-
-def test_signing_in_and_rotating_need_no_mouse(visitor: Page, agent: str) -> None:
-    page = visitor
-    page.goto(f"/dashboard/agents/{agent}")
-    page.keyboard.type(OPERATOR.email)
-    page.keyboard.press("Tab")
-    page.keyboard.type(OPERATOR.password)
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="seen")).to_be_visible()
-
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    page.keyboard.press("Enter")
-    reach(page, "Rotate…")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Rotate the credentials")).to_be_visible()
-    reach(page, "Rotate now")
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("This is the only time")).to_be_visible()
 
 
 def test_a_filter_is_chosen_with_the_keyboard_and_sent_when_its_user_says(page: Page) -> None:
