@@ -87,6 +87,20 @@ class ForeignOrigin(KeyturnError):
         )
 
 
+class NoneChosen(KeyturnError):
+    """Something is to be done to what was chosen, and nothing was."""
+
+    code = "none_chosen"
+    detail = "Choose at least one agent: nothing was done"
+
+
+class PlaceLost(KeyturnError):
+    """The address says where in a list to go on, and there is no such place."""
+
+    code = "place_lost"
+    detail = "This part of the list can't be found: go on from the newest entries"
+
+
 class PasswordNeeded(KeyturnError):
     """The password was given too long ago for what is asked."""
 
@@ -129,8 +143,11 @@ STATUS: dict[type[KeyturnError], int] = {
 }
 
 FOR_PEOPLE: dict[type[KeyturnError], int] = {
+    NoneChosen: 400,
+    PlaceLost: 400,
     errors.SessionEnded: 401,
     errors.WrongCode: 403,
+    errors.WrongOwnPassword: 403,
     errors.WrongPassword: 403,
     ForeignOrigin: 403,
     Forged: 403,

@@ -26,8 +26,9 @@ def running_chromium(*arguments: str) -> Iterator[Browser]:
         pytest.fail("Chromium is not installed: there is no chromium", pytrace=False)
     with sync_playwright() as playwright:
         # Its sandbox needs more than containers and root give; all pages are ours.
-        arguments = ("--no-sandbox", *arguments)
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        # An element tells its accessible name by the other flag alone.
+        flags = ["--no-sandbox", "--enable-blink-features=ComputedAccessibilityInfo", *arguments]
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
         browser.close()
 

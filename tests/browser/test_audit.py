@@ -1,4 +1,4 @@
-"""A developer looks into the trail, in a real browser: by mouse, and by the keyboard alone."""
+"""A developer looks into the trail, in a real browser."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from keyturn.testing import Server
 from tests.browser.conftest import address
-from tests.browser.people import OPERATOR, reach, sign_in
+from tests.browser.people import OPERATOR, sign_in
 from tests.browser.test_agents import register
 
 
@@ -149,29 +149,6 @@ def test_an_export_has_what_the_page_shows(page: Page, agents: list[dict[str, st
         found = read(download.value.path())
         assert len(found) == len(agents)
         assert found[:50] == [href.rpartition("/")[2] for href in shown(page)]
-
-
-def test_looking_for_entries_needs_no_mouse(page: Page, agents: list[dict[str, str]]) -> None:
-    page.goto("/dashboard/audit")
-    reach(page, "q")
-    page.keyboard.type("explored 54")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="1 entry")).to_be_visible()
-    reach(page, "Last hour")
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile("last=1h"))
-    reach(page, "As a table")
-    page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile("since="))
-    reach(page, "agent.registered")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/dashboard/audit/*")
-    reach(page, "Open explored 54")
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(agents[54]["agentId"]))
 
 
 @pytest.mark.usefixtures("operator_cookies")

@@ -76,7 +76,7 @@ def test_changing_the_password_ends_every_other_session(
     here.get_by_label("Current password").fill("certainly not this one")
     here.get_by_label("New password").fill("carol's second password")
     here.get_by_role("button", name="Change it").click()
-    expect(here.get_by_role("alert")).to_have_text("Wrong email or password")
+    expect(here.get_by_role("alert")).to_have_text("Wrong password")
     here.get_by_label("Current password").fill(carol.password)
     here.get_by_label("New password").fill("carol's second password")
     here.get_by_role("button", name="Change it").click()

@@ -54,7 +54,7 @@ def test_whoever_is_signed_out_while_the_password_changes_signs_in(
     while_the_password_is_checked(
         world, monkeypatch, lambda: end_other_sessions(world.service, call(), ada.principal)
     )
-    sent = {"current": PASSWORD, "new": "another long sentence"}
+    sent = {"password": PASSWORD, "new": "another long sentence"}
     answer = browser.post("/dashboard/account/password", **sent)
     assert answer.headers["location"] == "/dashboard/sign-in"
     assert browser.get("/dashboard/account").status_code == 303

@@ -78,7 +78,7 @@ def test_whose_session_ended_before_a_form_was_sent_is_told_so_once(
 ) -> None:
     sent = {"csrf": browser.csrf}
     world.clock.wait(days=8)
-    answer = browser.send("/dashboard/agents/new", sent)
+    answer = browser.submit("/dashboard/agents/new", **sent)
     assert answer.headers["location"] == "/dashboard/sign-in"
     assert ENDED in browser.get("/dashboard/sign-in").text
     assert ENDED not in browser.get("/dashboard/sign-in").text

@@ -52,7 +52,7 @@ def test_a_text_that_was_put_into_the_cookie_is_not_said(
 
 
 def test_whoever_changes_the_password_is_told_in_the_new_session(browser: Browser) -> None:
-    answer = browser.post("/dashboard/account/password", current=PASSWORD, new="another sentence")
+    answer = browser.post("/dashboard/account/password", password=PASSWORD, new="another sentence")
     assert "Your password has changed" in browser.get(answer.headers["location"]).text
 
 

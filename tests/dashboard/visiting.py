@@ -45,10 +45,10 @@ class Browser:
 
     def post(self, path: str, **fields: str) -> httpx.Response:
         """Send a form with the proof that it is of this session."""
-        return self.send(path, {"csrf": self.csrf, **fields})
+        return self.submit(path, **{"csrf": self.csrf, **fields})
 
-    def send(self, path: str, fields: dict[str, str]) -> httpx.Response:
-        """Send a form as it is."""
+    def submit(self, path: str, **fields: str) -> httpx.Response:
+        """Send a form as it is, which is enough where nobody has signed in."""
         return self._ask("POST", path, fields)
 
     @property

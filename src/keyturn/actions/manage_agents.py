@@ -220,7 +220,7 @@ async def change_credits(
             if balance < 0:
                 raise InsufficientCredits
             if balance > MAX_CREDITS:
-                raise InvalidRequest("amount", f"the balance would be above {MAX_CREDITS}")
+                raise InvalidRequest("amount", f"must not take the balance above {MAX_CREDITS}")
             tx.execute("set_credit_balance", id=agent.id, credit_balance=balance)
             record(tx, service, call, attempt, amount=amount, balance=balance, reason=reason)
             return seen_agent(tx, principal, agent_id)

@@ -11,7 +11,7 @@ from keyturn.actions.sign_in import NewSession, begin_session, device_tries
 from keyturn.core.audit_trail import Action
 from keyturn.core.credential import Kind
 from keyturn.core.developer import Developer, clean_password
-from keyturn.core.errors import SessionEnded, TokenNotFound, WrongPassword
+from keyturn.core.errors import SessionEnded, TokenNotFound, WrongOwnPassword
 from keyturn.core.session import Session
 from keyturn.core.token import Token
 from keyturn.storage.store import Transaction
@@ -67,7 +67,7 @@ async def confirm_password(service: Service, call: Call, session: Session, passw
     """The developer shows again that they know their password.
 
     Raises:
-        WrongPassword, TooManySignIns
+        WrongOwnPassword, TooManySignIns
         SessionEnded: meanwhile.
     """
     action = Action.DEVELOPER_PASSWORD_CONFIRMED
@@ -88,13 +88,13 @@ async def change_password(
     """Another password; every session and code of before ends, and this browser gets a new session.
 
     Raises:
-        InvalidRequest: the new one.
-        WrongPassword, TooManySignIns
+        InvalidRequest: the new one, which it calls "new".
+        WrongOwnPassword, TooManySignIns
         SessionEnded: meanwhile.
     """
     action = Action.DEVELOPER_PASSWORD_CHANGED
     principal = principal_of(session)
-    cleaned = clean_password(new, session.email)
+    cleaned = clean_password(new, session.email, "new")
     async with refusals_recorded(service, call, action, principal):
         await _prove(service, call, session, current)
         kept = await hashed(cleaned)
@@ -119,7 +119,7 @@ async def _prove(service: Service, call: Call, session: Session, password: str) 
     if developer is None:
         raise SessionEnded
     if not await is_right(unicodedata.normalize("NFC", password), developer.password):
-        raise WrongPassword
+        raise WrongOwnPassword
     await tries.give_back(service)
 
 

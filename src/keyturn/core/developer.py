@@ -41,7 +41,7 @@ def clean_email(email: str) -> str:
     return cleaned
 
 
-def clean_password(password: str, email: str) -> str:
+def clean_password(password: str, email: str, member: str = "password") -> str:
     """The password as it is hashed: Unicode in one form (NIST SP 800-63B-4, section 3.1.1.2).
 
     What it is made of is not asked, only that it is long.
@@ -51,7 +51,7 @@ def clean_password(password: str, email: str) -> str:
     """
     normal = unicodedata.normalize("NFC", password)
     if not MIN_PASSWORD <= len(normal) <= MAX_PASSWORD:
-        raise InvalidRequest("password", f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+        raise InvalidRequest(member, f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
     if normal.strip().lower() == email.strip().lower():
-        raise InvalidRequest("password", "must not be the email")
+        raise InvalidRequest(member, "must not be the email")
     return normal

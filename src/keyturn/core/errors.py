@@ -22,6 +22,7 @@ class InvalidRequest(KeyturnError):
 
     def __init__(self, member: str, why: str) -> None:
         super().__init__(member)
+        self.why = why
         self.detail = f"{member}: {why}"
 
 
@@ -129,6 +130,12 @@ class WrongPassword(KeyturnError):
 
     code = "wrong_password"
     detail = "Wrong email or password"
+
+
+class WrongOwnPassword(WrongPassword):
+    """Of somebody who has signed in, and is asked for the password alone."""
+
+    detail = "Wrong password"
 
 
 class WrongCode(KeyturnError):

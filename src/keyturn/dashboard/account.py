@@ -10,7 +10,7 @@ from keyturn.actions.sessions import (
     list_sessions,
 )
 from keyturn.core.developer import MIN_PASSWORD
-from keyturn.core.errors import KeyturnError
+from keyturn.core.errors import KeyturnError, TokenNotFound
 from keyturn.dashboard.rendering import page, see_done
 from keyturn.dashboard.sign_in import keep_session
 from keyturn.dashboard.visits import SignedIn, Visit
@@ -27,7 +27,7 @@ async def show(on: SignedIn) -> Response:
 
 @router.post("/password")
 async def save_password(on: SignedIn) -> Response:
-    current, new = on.form.text("current"), on.form.text("new")
+    current, new = on.form.text("password"), on.form.text("new")
     try:
         made = await change_password(on.service, on.call, on.session, current, new)
     except KeyturnError as error:
@@ -45,7 +45,10 @@ async def end_others(on: SignedIn) -> Response:
 
 @router.post("/sessions/{session_id}/end")
 async def end_one(on: SignedIn, session_id: str) -> Response:
-    await end_session(on.service, on.call, on.principal, session_id)
+    try:
+        await end_session(on.service, on.call, on.principal, session_id)
+    except TokenNotFound:
+        return see_done(on, "/dashboard/account", "That session had ended already.")
     return see_done(on, "/dashboard/account", "That session has ended.")
 
 

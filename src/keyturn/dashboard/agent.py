@@ -79,7 +79,7 @@ async def _agent_page(on: Visit, agent_id: str, *, error: KeyturnError | None = 
         happenings=happenings,
         metadata=json.loads(agent.metadata),
         masked_key=f"{on.service.policy.prefix}_ak_…{agent.key_last4}",
-        typed={name: sent.text(name) for name in sent},
+        typed=sent.typed,
         loaded={name: sent.text(_LOADED + name) or mark for name, mark in marks_of(agent).items()},
         error=error,
     )
@@ -88,13 +88,13 @@ async def _agent_page(on: Visit, agent_id: str, *, error: KeyturnError | None = 
 def _changes(form: Form) -> AgentChanges:
     on_reuse = _ON_REUSE.get(form.text("on_reuse"))
     if on_reuse is None:
-        raise InvalidRequest("policy", "must be alert, quarantine or revoke")
+        raise InvalidRequest("on_reuse", "must be alert, quarantine or revoke")
     return AgentChanges(
         name=form.text("name"),
         metadata=_json_object(form.text("metadata")),
         on_reuse=on_reuse,
         rotation_period_days=whole_number(
-            form.text("rotation_period_days"), "rotation period", 1, MAX_ROTATION_PERIOD_DAYS
+            form.text("rotation_period_days"), "rotation_period_days", 1, MAX_ROTATION_PERIOD_DAYS
         ),
     )
 

@@ -181,11 +181,4 @@ async def _agreed(on: Visit, agent: Agent) -> str:
 
 
 def _ask(on: Visit, danger: Danger, agent: Agent, error: KeyturnError | None = None) -> Response:
-    return page(
-        on,
-        "agent_danger.html",
-        danger=danger,
-        agent=agent,
-        error=error,
-        reason=on.form.text("reason"),
-    )
+    return page(on, "agent_danger.html", danger=danger, agent=agent, error=error)

@@ -15,6 +15,7 @@ from keyturn.dashboard.agent_list import AGES, ORDERS, STATUSES, Asked, place
 from keyturn.dashboard.once import once
 from keyturn.dashboard.rendering import page, see_done, show_pair
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
+from keyturn.problems import NoneChosen, status_of
 
 router = APIRouter(prefix="/dashboard/agents")
 
@@ -22,7 +23,6 @@ PAGE_SIZE = 50
 MAX_PLACE = 10**9
 REVOKED = "Revoked: their credentials are refused everywhere from now on."
 REVOKED_SOME = "Some of them were not there any more. All others are revoked."
-NONE_CHOSEN = "No agent was chosen, so nothing was done."
 AskedFor = Annotated[Asked, Depends()]
 
 
@@ -34,16 +34,12 @@ async def show(
     after: str = "0",
     choose: str = "",
 ) -> Response:
-    try:
-        shown = await _shown(on, asked, cursor, after)
-    except InvalidRequest as error:
-        return page(on, "agents_unclear.html", error=error)
-    return page(on, "agents.html", choose_all=bool(choose), **shown)
+    return await _list_page(on, asked, cursor, after, choose_all=bool(choose))
 
 
 @router.get("/new")
 async def ask_for_new(on: SignedIn) -> Response:
-    return page(on, "agent_new.html", name="", with_secret=True)
+    return page(on, "agent_new.html", with_secret=True)
 
 
 @router.post("/new")
@@ -56,7 +52,7 @@ async def make(on: SignedIn) -> Response:
             on.service, on.call, on.principal, name or None, with_secret=with_secret
         )
     except KeyturnError as error:
-        return page(on, "agent_new.html", error=error, name=name, with_secret=with_secret)
+        return page(on, "agent_new.html", error=error, with_secret=with_secret)
     return show_pair(on, "The new agent's credentials", made.agent_id, made.name, made.pair)
 
 
@@ -65,13 +61,29 @@ async def revoke_many(on: SignedIn, asked: AskedFor) -> Response:
     """Ask first; with `sure`, do it."""
     ids = on.form.get("agent", [])
     if not ids:
-        return see_done(on, asked.address(), NONE_CHOSEN)
+        return await _list_page(on, asked, error=NoneChosen())
     if not on.form.text("sure"):
         return await _ask_to_revoke(on, asked, ids)
     try:
         return see_done(on, asked.address(), await _revoke(on, ids))
     except KeyturnError as error:
         return await _ask_to_revoke(on, asked, ids, error)
+
+
+async def _list_page(
+    on: Visit,
+    asked: Asked,
+    cursor: str = "",
+    after: str = "0",
+    *,
+    choose_all: bool = False,
+    error: KeyturnError | None = None,
+) -> Response:
+    try:
+        shown = await _shown(on, asked, cursor, after)
+    except InvalidRequest as unclear:
+        return page(on, "agents_unclear.html", status=status_of(unclear), why=unclear.detail)
+    return page(on, "agents.html", choose_all=choose_all, error=error, **shown)
 
 
 async def _shown(on: Visit, asked: Asked, cursor: str, after: str) -> dict[str, Any]:
@@ -121,11 +133,4 @@ async def _ask_to_revoke(
     agents = await get_agents(on.service, on.principal, ids)
     if not agents:
         raise AgentNotFound
-    return page(
-        on,
-        "agents_revoke.html",
-        agents=agents,
-        asked=asked,
-        reason=on.form.text("reason"),
-        error=error,
-    )
+    return page(on, "agents_revoke.html", agents=agents, asked=asked, error=error)

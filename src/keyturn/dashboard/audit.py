@@ -12,23 +12,12 @@ from keyturn.dashboard.audit_picture import picture_of
 from keyturn.dashboard.audit_query import ACTORS, GROUPS, OUTCOMES, SPANS, Asked
 from keyturn.dashboard.rendering import page
 from keyturn.dashboard.visits import SignedIn, Visit
-from keyturn.problems import status_of
+from keyturn.problems import PlaceLost
 from keyturn.trail_export import Format, exported
 
 router = APIRouter(prefix="/dashboard/audit")
 
 PAGE_SIZE = 50
-LABELS = {
-    "q": "Text",
-    "agent": "Agent",
-    "action": "Action",
-    "outcome": "Outcome",
-    "by": "By",
-    "since": "From",
-    "until": "To",
-    "last": "Time",
-}
-_LOST = "This part of the list can't be found: go on from the newest entries."
 ForThese = Annotated[Asked, Depends()]
 
 
@@ -74,12 +63,11 @@ async def _explored(on: Visit, asked: Asked) -> Explored:
 def _shown(
     on: Visit, asked: Asked, found: Explored | None = None, error: InvalidRequest | None = None
 ) -> Response:
-    wrong = str(error.args[0]) if error else ""
-    why = error.detail.partition(": ")[2] if error else ""
+    lost = error is not None and error.args[0] == "cursor"
     return page(
         on,
         "audit.html",
-        status=status_of(error) if error else 200,
+        error=PlaceLost() if lost else error,
         asked=asked,
         actors=ACTORS,
         groups=GROUPS,
@@ -87,6 +75,5 @@ def _shown(
         spans=SPANS,
         found=found,
         picture=picture_of(found.histogram, asked) if found and found.histogram else None,
-        wrong=wrong,
-        told=f"{LABELS[wrong]} {why}." if wrong in LABELS else _LOST if wrong else "",
+        lost=lost,
     )

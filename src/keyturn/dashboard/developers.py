@@ -10,7 +10,7 @@ from keyturn.actions.invite_developer import Invited, invite, invite_again, open
 from keyturn.actions.manage_developers import disable_developer, get_developer, list_developers
 from keyturn.actions.manage_tokens import delete_token
 from keyturn.core.credential import Kind
-from keyturn.core.errors import KeyturnError
+from keyturn.core.errors import KeyturnError, TokenNotFound
 from keyturn.dashboard.rendering import page, see_done, show_once
 from keyturn.dashboard.visits import SignedIn, Visit
 from keyturn.problems import NotFound
@@ -20,6 +20,7 @@ router = APIRouter(prefix="/dashboard/developers")
 PAGE_SIZE = 50
 DISABLED = "Disabled: their tokens, sessions and codes are dead."
 WITHDRAWN = "The code is withdrawn: nobody can join with it any more."
+WITHDRAWN_BEFORE = "That code was used, replaced or withdrawn already."
 
 
 @router.get("")
@@ -41,7 +42,10 @@ async def invite_one(on: SignedIn) -> Response:
 @router.post("/codes/{code_id}/withdraw")
 async def withdraw(on: SignedIn, code_id: str) -> Response:
     require_operator(on.principal)
-    await delete_token(on.service, on.call, on.principal, Kind.INVITATION, code_id)
+    try:
+        await delete_token(on.service, on.call, on.principal, Kind.INVITATION, code_id)
+    except TokenNotFound:
+        return see_done(on, "/dashboard/developers", WITHDRAWN_BEFORE)
     return see_done(on, "/dashboard/developers", WITHDRAWN)
 
 
@@ -97,8 +101,6 @@ async def _developers_page(
         codes=await open_invitations(on.service, on.principal),
         first=not cursor,
         error=error,
-        email=on.form.text("email"),
-        operator=bool(on.form.text("operator")),
     )
 
 

@@ -19,6 +19,7 @@ from keyturn.core.instant import rfc3339
 from keyturn.core.key_age import key_age, period_gone
 from keyturn.dashboard import cookies, flash
 from keyturn.dashboard.charts import meter
+from keyturn.dashboard.refusals import refusal
 from keyturn.dashboard.visits import Visit, Visitor
 from keyturn.problems import Problem, status_of
 
@@ -89,7 +90,8 @@ def page(
         "ask_password": isinstance(visitor, Visit) and not visitor.is_recent,
         "readable": cookies.crosses_network_readable(visitor.public_url),
         "public_url": visitor.public_url,
-        "error": error.detail if error else "",
+        "error": refusal(error) if error else None,
+        "typed": visitor.form.typed,
         **values,
     }
     status = status_of(error) if error else status
@@ -102,7 +104,14 @@ def page(
 def error_page(root: str, refused: Problem) -> Problem:
     """The same error as a page that says what is wrong, for whoever it may be."""
     told = json.loads(refused.body)
-    shown = {"root": root, "session": None, "here": "", "readable": False, "problem": told}
+    shown = {
+        "root": root,
+        "session": None,
+        "here": "",
+        "readable": False,
+        "error": None,
+        "problem": told,
+    }
     body = _environment().get_template("error.html").render(shown).encode()
     headers = {**refused.headers, **SECURITY_HEADERS, "content-type": "text/html; charset=utf-8"}
     headers.pop("www-authenticate", None)

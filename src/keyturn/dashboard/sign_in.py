@@ -99,8 +99,7 @@ def _welcome(on: Visitor, made: NewSession, path: str) -> Response:
 
 
 def _join_page(on: Visitor, error: KeyturnError | None = None) -> Response:
-    code = on.form.text("code")
-    return page(on, "join.html", error=error, code=code, min_password=MIN_PASSWORD)
+    return page(on, "join.html", error=error, min_password=MIN_PASSWORD)
 
 
 async def _setup_page(on: Visitor, error: KeyturnError | None = None) -> Response:
@@ -109,7 +108,6 @@ async def _setup_page(on: Visitor, error: KeyturnError | None = None) -> Respons
         "setup.html",
         closed=await operator_exists(on.service),
         error=error,
-        email=on.form.text("email"),
         min_password=MIN_PASSWORD,
     )
 
@@ -120,6 +118,5 @@ async def _sign_in_page(on: Visitor, next: str, *, error: KeyturnError | None = 
         "sign_in.html",
         next=local_path(next),
         error=error,
-        email=on.form.text("email"),
         no_operator=not await operator_exists(on.service),
     )

@@ -16,7 +16,7 @@ from keyturn.actions.manage_tokens import (
 )
 from keyturn.core.agent import DAY, clean_name
 from keyturn.core.credential import Kind
-from keyturn.core.errors import KeyturnError
+from keyturn.core.errors import KeyturnError, TokenNotFound
 from keyturn.dashboard.once import once
 from keyturn.dashboard.rendering import page, see_done, show_once
 from keyturn.dashboard.visits import SignedIn, Visit, whole_number
@@ -27,6 +27,7 @@ router = APIRouter(prefix="/dashboard/tokens")
 PAGE_SIZE = 50
 MAX_USES = 1_000_000
 DELETED = "The token is deleted: it is refused from now on."
+DELETED_BEFORE = "That token was deleted already."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ async def delete(on: SignedIn, kind: str, token_id: str) -> Response:
     try:
         await on.require_password()
         await delete_token(on.service, on.call, on.principal, sort.kind, token_id)
+    except TokenNotFound:
+        return see_done(on, f"/dashboard/tokens?kind={kind}", DELETED_BEFORE)
     except KeyturnError as error:
         return await _ask_to_delete(on, kind, token_id, error)
     return see_done(on, f"/dashboard/tokens?kind={kind}", DELETED)
@@ -125,7 +128,6 @@ async def _tokens_page(
         tokens=found,
         first=not cursor,
         error=error,
-        typed={name: on.form.text(name) for name in on.form},
         prefix=on.service.policy.prefix,
         max_days=MAX_ENROLMENT_LIFETIME // DAY,
     )
@@ -136,7 +138,7 @@ def _new_token(on: Visit, sort: Sort) -> NewToken:
     owner = on.principal.developer_id
     if sort.kind is not Kind.ENROLMENT_TOKEN:
         return NewToken(sort.kind, name, owner)
-    uses = whole_number(on.form.text("max_uses"), "uses", 1, MAX_USES)
+    uses = whole_number(on.form.text("max_uses"), "max_uses", 1, MAX_USES)
     days = whole_number(on.form.text("days"), "days", 1, MAX_ENROLMENT_LIFETIME // DAY)
     expiry = enrolment_expiry(on.service, on.service.now() + days * DAY - 1)
     return NewToken(sort.kind, name, owner, max_uses=uses, expires_at=expiry)

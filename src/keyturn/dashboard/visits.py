@@ -32,6 +32,11 @@ class Form(dict[str, list[str]]):
         """The field's value, empty where it was left out."""
         return self.get(name, [""])[0]
 
+    @property
+    def typed(self) -> dict[str, str]:
+        """What a refused form shows again; a credential that was typed into it is masked."""
+        return {name: redact(self.text(name)) for name in self}
+
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
@@ -68,7 +73,7 @@ class Visit(Visitor):
         """Make sure that whoever does this knows the password.
 
         Raises:
-            PasswordNeeded, WrongPassword, TooManySignIns
+            PasswordNeeded, WrongOwnPassword, TooManySignIns
         """
         if self.is_recent:
             return
