@@ -17,7 +17,8 @@ help:  ## List these targets
 run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port 9000")
 	@exec $(BIN)/keyturn serve $(ARGS)
 
-test: programs lint core  ## Every check and every test
+test: programs .venv/.dev  ## Every check and every test
+	@$(MAKE) --no-print-directory --jobs 2 lint core
 	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/core $(ARGS)
 
 postgres: programs .venv/.dev  ## The contract's tests on PostgreSQL, behind PgBouncer, on two servers

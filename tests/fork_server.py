@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 FORKED = {"keyturn", "tests.faults.history_bugs", "tests.faults.server_bugs"}
 """Other programs are started as ever."""
 IMPORTED = (
+    "keyturn.cli.agent",
     "keyturn.cli.developer",
     "keyturn.cli.main",
     "keyturn.cli.serve",
