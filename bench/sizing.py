@@ -31,7 +31,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What one of each costs. Bytes are measured, with indexes; speeds are what to measure."""
+    """What one of each costs. Bytes are measured, with indexes; so are speeds, rounded down."""
 
     agent_bytes: float = 547
     bloat: float = 1.5
@@ -44,10 +44,10 @@ class Assumptions:
     use_pages: int = 6
     page_image: float = 5_700
     checkpoint_seconds: float = 300
-    checks_core: float = 10_000
-    rotations_core: float = 1_000
-    check_microseconds: float = 40
-    rotation_microseconds: float = 1_000
+    checks_core: float = 5_000
+    rotations_core: float = 500
+    check_microseconds: float = 50
+    rotation_microseconds: float = 1_700
     uses: float = 200
     connections: int = 15
     peak: float = 3
