@@ -125,7 +125,10 @@ class ForkServer:
                 raise
             output.seek(0)
             errors.seek(0)
-            return subprocess.CompletedProcess(command, code, output.read(), errors.read())
+            done = subprocess.CompletedProcess(command, code, output.read(), errors.read())
+        if check:
+            done.check_returncode()
+        return done
 
     def fork(
         self,

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,12 +17,19 @@ from tests.fork_server import Forked, ForkServer
 Program = Forked | subprocess.Popen[bytes]
 
 
-def started(fork: ForkServer, how: str, told: str, output: IO[Any], **options: Any) -> Program:
+def started(
+    fork: ForkServer,
+    how: str,
+    told: str,
+    output: IO[Any],
+    module: str = "tests.forked_program",
+    **options: Any,
+) -> Program:
     """The program, forked or started."""
     start: Callable[..., Program] = fork.fork if how == "forked" else subprocess.Popen
     return start(
-        [sys.executable, "-m", "tests.forked_program", told],
-        env={**os.environ, "GIVEN": "é"},
+        [sys.executable, "-m", module, told],
+        env={**{k: v for k, v in os.environ.items() if k != "PATH"}, "GIVEN": "é"},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
@@ -30,6 +37,15 @@ def started(fork: ForkServer, how: str, told: str, output: IO[Any], **options: A
     )
 
 
+@pytest.fixture
+def on_one_processor() -> Iterator[None]:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [max(allowed)])
+    yield
+    os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.usefixtures("on_one_processor")
 @pytest.mark.parametrize("new_session", [False, True])
 def test_it_finds_around_itself_what_a_started_one_finds(
     fork_server: ForkServer, tmp_path: Path, new_session: bool
@@ -41,6 +57,17 @@ def test_it_finds_around_itself_what_a_started_one_finds(
             assert program.wait(30) == 0
         seen[how] = json.loads((tmp_path / how).read_text())
     assert seen["forked"] == seen["started"]
+
+
+def test_it_is_where_whoever_starts_it_is(
+    fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.py").write_text("import os; print(os.getcwd())")
+    for how in ("started", "forked"):
+        with (tmp_path / how).open("w+b") as output:
+            assert started(fork_server, how, "", output, module="here").wait(30) == 0
+        assert (tmp_path / how).read_text() == f"{tmp_path}\n"
 
 
 @pytest.mark.parametrize(
