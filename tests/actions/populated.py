@@ -88,7 +88,7 @@ def _populate(tx: Transaction) -> None:
             "last4": "0000",
         }
         mac = name.encode()
-        lasting = {"now": 0, "expires_at": None, "max_uses": None}
+        lasting = {"now": 0, "expires_at": None, "max_uses": None, "created_by": None}
         tx.execute("add_token", id=who.token_id, developer_id=name, mac=mac, **token, **lasting)
     for number in range(60):
         _add_agent(tx, chance, number)

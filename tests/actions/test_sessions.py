@@ -177,6 +177,18 @@ def test_who_tried_too_often_is_told_how_long_to_wait(
     assert here.verdict and here.verdict.reset_seconds == limit.window_seconds
 
 
+def test_a_try_that_the_account_refuses_costs_the_address_none(world: World) -> None:
+    address, account = (ADDRESS_LIMIT, "an address"), (ACCOUNT_LIMIT, "an account")
+    for _ in range(ACCOUNT_LIMIT.quota):
+        do(Tries((account,)).take(world.service, call()))
+    for _ in range(ADDRESS_LIMIT.quota + 1):
+        with pytest.raises(TooManySignIns) as refused:
+            do(Tries((address, account)).take(world.service, call()))
+        assert refused.value.detail.endswith("60 minutes")
+    for _ in range(ADDRESS_LIMIT.quota):
+        do(Tries((address,)).take(world.service, call()))
+
+
 def test_what_is_typed_as_the_email_is_kept_nowhere(world: World) -> None:
     typed = "a password that was typed too early"
     with pytest.raises(WrongPassword):
@@ -284,27 +296,3 @@ def test_the_setup_code_is_the_same_for_an_hour(without_operator: World) -> None
     with pytest.raises(WrongCode):
         do(set_up(service, call(), first, EMAIL, PASSWORD))
     assert do(setup_code(service)) != first
-
-
-def test_no_code_that_a_disabled_operator_could_have_made_lets_anybody_in(
-    world: World, bob: NewSession
-) -> None:
-    older = do(invite(world.service, call(), world.operator, "eve@example.com", operator=False))
-    world.clock.wait(1)
-    _, mallory = world.developer("mallory@example.com", operator=True)
-    for_bob = do(invite_again(world.service, call(), mallory, bob.session.developer_id))
-    for_new = do(invite(world.service, call(), mallory, "new@example.com", operator=True))
-    do(disable_developer(world.service, call(), world.operator, mallory.developer_id))
-    for invited in (for_bob, for_new):
-        with pytest.raises(WrongCode):
-            do(accept_invitation(world.service, call(), invited.code.reveal(), "mallory was here"))
-    do(accept_invitation(world.service, call(), older.code.reveal(), "eve's password 1"))
-    (entry,) = (entry for entry in world.trail() if entry.action == "developer.disabled")
-    assert entry.details == {"codes": 2}
-
-
-def test_codes_outlive_a_developer_who_could_not_make_them(world: World, bob: NewSession) -> None:
-    world.clock.wait(1)
-    invited = do(invite(world.service, call(), world.operator, "eve@example.com", operator=False))
-    do(disable_developer(world.service, call(), world.operator, bob.session.developer_id))
-    do(accept_invitation(world.service, call(), invited.code.reveal(), "eve's password 1"))

@@ -1,5 +1,6 @@
 """A real Chromium, a real server, and an operator who has set it up."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -14,12 +15,19 @@ from tests.browser.people import set_up
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Of a module, because it keeps an event loop running, which other tests want to make."""
+    with running_chromium() as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def running_chromium(*arguments: str) -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("Chromium is not installed: there is no chromium", pytrace=False)
     with sync_playwright() as playwright:
         # Its sandbox needs more than containers and root give; all pages are ours.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        arguments = ("--no-sandbox", *arguments)
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
 

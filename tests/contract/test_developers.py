@@ -115,6 +115,17 @@ def test_disabling_kills_every_token_at_once(service: Service, developer: Develo
     assert service.post(f"/v1/agents/{agent.id}/rotate-key", service.operator).status_code == 200
 
 
+def test_what_a_disabled_operator_made_for_another_is_dead_too(
+    service: Service, developer: Developer
+) -> None:
+    leaver = service.create_developer(operator=True)
+    given = service.create_token("developer", leaver.token, developerId=developer.id)["token"]
+    agent = service.create_agent(given)
+    service.post(f"/v1/developers/{leaver.id}/disable", service.operator).raise_for_status()
+    assert_problem(service.get("/v1/agents", given), 401, "invalid_token")
+    assert service.get(f"/v1/agents/{agent.id}", developer.token).status_code == 200
+
+
 def test_an_unknown_developer_is_404(service: Service) -> None:
     answer = service.post(f"/v1/developers/{ABSENT_ID}/disable", service.operator)
     assert_problem(answer, 404, "developer_not_found")

@@ -76,6 +76,7 @@ def token(
         expires_at=expires_at,
         max_uses=max_uses,
         uses=uses,
+        created_by=None,
         operator=False,
         developer_status=developer_status,
     )

@@ -45,7 +45,7 @@ def test_whoever_is_signed_out_meanwhile_signs_in(
     sent = {name: value.format(**there) for name, value in fields.items()}
     answer = browser.post("/dashboard/" + path.format(**there), password=PASSWORD, **sent)
     assert answer.status_code == 303
-    assert answer.headers["location"] == "/dashboard/sign-in?note=ended"
+    assert answer.headers["location"] == "/dashboard/sign-in"
 
 
 def test_whoever_is_signed_out_while_the_password_changes_signs_in(
@@ -56,5 +56,5 @@ def test_whoever_is_signed_out_while_the_password_changes_signs_in(
     )
     sent = {"current": PASSWORD, "new": "another long sentence"}
     answer = browser.post("/dashboard/account/password", **sent)
-    assert answer.headers["location"] == "/dashboard/sign-in?note=ended"
+    assert answer.headers["location"] == "/dashboard/sign-in"
     assert browser.get("/dashboard/account").status_code == 303

@@ -45,7 +45,11 @@ class Browser:
 
     def post(self, path: str, **fields: str) -> httpx.Response:
         """Send a form with the proof that it is of this session."""
-        return self._ask("POST", path, {"csrf": self.csrf, **fields})
+        return self.send(path, {"csrf": self.csrf, **fields})
+
+    def send(self, path: str, fields: dict[str, str]) -> httpx.Response:
+        """Send a form as it is."""
+        return self._ask("POST", path, fields)
 
     @property
     def csrf(self) -> str:

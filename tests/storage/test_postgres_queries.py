@@ -22,7 +22,7 @@ NAMED = {name: postgres_server.statements(database) for name, database in DESCRI
 BYTES = {"mac", "lookup", "salt", "sealed", "verifier", "old_mac", "new_mac"}
 NUMBERS = re.compile(
     r"now|at|.*_at|.*_by|.*before.*|after|since|until|limit|quota|through|seq|generation|cost|count|"
-    r"times|fenced|operator|self_registered|by_agent|max_uses|credit_balance|rotation_period_days|turn|width|after_seq"
+    r"times|fenced|operator|self_registered|by_agent|max_uses|credit_balance|rotation_period_days|width|after_seq"
 )
 LACKING = re.compile(
     r"(?i)\b(pg_(try_)?advisory_\w+|pg_notify|(un)?listen|notify|temp|temporary|unlogged)\b"

@@ -177,8 +177,9 @@ def token(tx: Transaction) -> None:
     """A token that may be used."""
     tx.execute("add_server_key", id="k1", verifier=b"", now=0)
     values = {"kind": "dt", "name": "", "mac": b"t", "server_key": "k1", "last4": "", "now": 0}
-    owner = {"developer_id": BUILT_IN_OWNER, "expires_at": None, "max_uses": None}
-    tx.execute("add_token", id="t", **values, **owner)
+    lasting = {"expires_at": None, "max_uses": None}
+    owner = {"developer_id": BUILT_IN_OWNER, "created_by": None}
+    tx.execute("add_token", id="t", **values, **lasting, **owner)
 
 
 def test_two_that_hold_a_token_and_note_its_use_never_wait_in_a_circle(

@@ -71,12 +71,10 @@ class Order:
 
     @property
     def query(self) -> str:
-        """The statement: numbers are all sorted by one, which turns them round."""
+        """The name of the statement."""
         if self.sort == "created":
             return "agents_newest_first" if self.descending else "agents_oldest_first"
-        if self.sort == "name":
-            return "agents_by_name_backwards" if self.descending else "agents_by_name"
-        return "agents_by_number"
+        return f"agents_by_{self.sort}{'_backwards' if self.descending else ''}"
 
     def start(self, cursor: str | None) -> dict[str, Any]:
         """What the statement has to know of the place that the page's agents are after.
@@ -85,12 +83,7 @@ class Order:
             InvalidRequest: the cursor is not one of this order.
         """
         value, seq = self._read(cursor) if cursor else self._beginning
-        if self.sort == "created":
-            return {"after_seq": seq}
-        if self.sort == "name":
-            return {"after": value, "after_seq": seq}
-        turn = -1 if self.descending else 1
-        return {"sort": self.sort, "turn": turn, "after": value, "after_seq": turn * seq}
+        return {"after_seq": seq} if self.sort == "created" else {"after": value, "after_seq": seq}
 
     def cursor(self, agent: Agent) -> str:
         """The cursor of the page after the agent's."""
@@ -103,9 +96,9 @@ class Order:
 
     @property
     def _beginning(self) -> tuple[int | str, int]:
-        if self.sort == "name":
-            return (_LAST_NAME, _LAST) if self.descending else ("", 0)
-        return -_LAST, _LAST if self.descending else 0
+        if self.descending:
+            return (_LAST_NAME if self.sort == "name" else _LAST), _LAST
+        return ("" if self.sort == "name" else -1), 0
 
     def _value(self, agent: Agent) -> int | str:
         values: dict[Sort, int | str] = {
@@ -118,12 +111,11 @@ class Order:
         return values[self.sort]
 
     def _read(self, cursor: str) -> tuple[int | str, int]:
-        turn = -1 if self.descending else 1
         try:
             text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"==").decode()
             name, number, value = text.split(" ", 2)
             seq = _whole(number)
-            place = value if self.sort == "name" else turn * _whole(value)
+            place = value if self.sort == "name" else _whole(value)
         except (ValueError, binascii.Error):
             raise _unknown() from None
         if name != self._name or "\0" in value:

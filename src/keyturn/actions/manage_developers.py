@@ -74,8 +74,8 @@ async def disable_developer(
 ) -> str:
     """Kill a developer's tokens at once; doing so again changes nothing. The developer's id.
 
-    With an operator die all codes to join that they could have made, for whomever: with such a
-    code they would come back as somebody else.
+    With an operator die the tokens that they made for others, and all codes to join that they
+    could have made: with one of these they would come back as somebody else.
 
     Raises:
         OperatorOnly, DeveloperNotFound, BuiltInOwner
@@ -93,11 +93,21 @@ async def disable_developer(
             tx.fence(end_record("developer", developer.id))
             if tx.execute("disable_developer", id=developer.id):
                 attempt.developer_id = developer.id
+                _end_tokens_made_for_others(tx, service, call, principal, developer)
                 ended = _end_codes_since(tx, service, developer) if developer.operator else 0
                 record(tx, service, call, attempt, **({"codes": ended} if ended else {}))
             return developer.id
 
         return await service.store.write(disable)
+
+
+def _end_tokens_made_for_others(
+    tx: Transaction, service: Service, call: Call, principal: Principal, maker: Developer
+) -> None:
+    for token in tx.all(Token, "tokens_made_for_others", developer_id=maker.id):
+        end_token(tx, token.id)
+        attempt = Attempt(Action.TOKEN_DELETED, principal.actor, developer_id=token.developer_id)
+        record(tx, service, call, attempt, tokenId=token.id, kind=Kind(token.kind).name.lower())
 
 
 def _end_codes_since(tx: Transaction, service: Service, maker: Developer) -> int:

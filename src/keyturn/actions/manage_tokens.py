@@ -132,14 +132,21 @@ def add_token(
     new: NewToken,
     credential: Credential,
 ) -> Token:
-    """Keep the token and its entry in the trail."""
-    token = keep_token(tx, service, new, credential)
+    """Keep the token, whoever makes it, and its entry in the trail."""
+    token = keep_token(tx, service, new, credential, created_by=attempt.actor.id)
     attempt.developer_id = new.developer_id
     record(tx, service, call, attempt, tokenId=token.id, kind=new.kind.name.lower())
     return token
 
 
-def keep_token(tx: Transaction, service: Service, new: NewToken, credential: Credential) -> Token:
+def keep_token(
+    tx: Transaction,
+    service: Service,
+    new: NewToken,
+    credential: Credential,
+    *,
+    created_by: str | None = None,
+) -> Token:
     """Keep the token alone; whoever calls this has an entry of their own."""
     mac = service.keyring.mac(credential)
     identifier = service.new_id()
@@ -155,6 +162,7 @@ def keep_token(tx: Transaction, service: Service, new: NewToken, credential: Cre
         now=service.now(),
         expires_at=new.expires_at,
         max_uses=new.max_uses,
+        created_by=created_by,
     )
     token = tx.one(Token, "token_by_id", id=identifier)
     if token is None:

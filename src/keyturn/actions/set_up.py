@@ -41,8 +41,10 @@ async def setup_code(service: Service) -> str | None:
     return await service.store.write(find, alone=[_ONE_SETUP])
 
 
-async def set_up(service: Service, call: Call, code: str, email: str, password: str) -> NewSession:
-    """Make the first operator, and sign them in.
+async def set_up(
+    service: Service, call: Call, code: str, email: str, password: str, former: str | None = None
+) -> NewSession:
+    """Make the first operator, and sign them in; the browser's `former` session ends.
 
     Raises:
         InvalidRequest: the email or the password.
@@ -65,7 +67,7 @@ async def set_up(service: Service, call: Call, code: str, email: str, password: 
             developer = add_developer(tx, service, cleaned, operator=True)
             attempt.developer_id = developer.id
             tx.execute("set_password", id=developer.id, password=password_hash)
-            return begin_session(tx, service, call, developer.id, Action.DEVELOPER_SET_UP)
+            return begin_session(tx, service, call, developer.id, Action.DEVELOPER_SET_UP, former)
 
         made = await service.store.write(make, alone=[_ONE_SETUP])
         await tries.give_back(service)

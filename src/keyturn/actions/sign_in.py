@@ -44,14 +44,18 @@ class Tries:
 
     async def take(self, service: Service, call: Call) -> None:
         """Raises `TooManySignIns`, and leaves in the call when an attempt is left."""
-        for limit, bucket in self.buckets:
+        for place, (limit, bucket) in enumerate(self.buckets):
             verdict = await take_attempt(service, limit, bucket)
             if not verdict.allowed:
+                # What one limit refuses costs nothing of another.
+                await Tries(self.buckets[:place]).give_back(service)
                 call.verdict = verdict
                 raise TooManySignIns(verdict.reset_seconds)
 
     async def give_back(self, service: Service) -> None:
         keys = [f"{limit.name} {bucket}" for limit, bucket in self.buckets]
+        if not keys:
+            return
 
         def forget(tx: Transaction) -> None:
             for key in keys:
@@ -79,38 +83,48 @@ async def sign_in(
         TooManySignIns
         Unavailable
     """
-    email = email.strip().lower()
+    password = unicodedata.normalize("NFC", password)
     async with refusals_recorded(service, call, Action.DEVELOPER_SIGNED_IN) as attempt:
-        developer = await service.store.read(
-            lambda tx: tx.one(Developer, "developer_by_email", email=email)
-        )
-        known = developer is not None and _is_known(service, developer, device)
-        tries = device_tries(device or "") if known else _strangers_tries(service, call, email)
-        await tries.take(service, call)
-        password = unicodedata.normalize("NFC", password)
-        kept = developer.password if developer else None
-        right = await is_right(password, kept)
-        if not right or developer is None or kept is None or developer.status != "active":
-            raise WrongPassword
-        await tries.give_back(service)
-        again = await hashed(password) if needs_rehash(kept) else None
+        developer, kept = await _prove(service, call, email.strip().lower(), password, device)
         attempt.actor = Actor("developer", developer.id)
+        again = await hashed(password) if needs_rehash(kept) else None
 
         def begin(tx: Transaction) -> NewSession:
-            now_kept = tx.one(Developer, "developer_by_id", id=developer.id)
-            if now_kept is None or now_kept.password != kept:
-                # Changed while it was checked: what was right is not any more.
-                raise WrongPassword
+            _confirm_kept(tx, developer.id, kept)
             if again is not None:
                 tx.execute("set_password", id=developer.id, password=again)
-            return begin_session(
-                tx, service, call, developer.id, Action.DEVELOPER_SIGNED_IN, former
-            )
+            action = Action.DEVELOPER_SIGNED_IN
+            return begin_session(tx, service, call, developer.id, action, former)
 
         try:
             return await service.store.write(begin, alone=[developer.id])
         except SessionEnded:
             raise WrongPassword from None
+
+
+async def _prove(
+    service: Service, call: Call, email: str, password: str, device: str | None
+) -> tuple[Developer, str]:
+    """Who knows the password, and its hash. Raises as `sign_in`."""
+    developer = await service.store.read(
+        lambda tx: tx.one(Developer, "developer_by_email", email=email)
+    )
+    known = developer is not None and _is_known(service, developer, device)
+    tries = device_tries(device or "") if known else _strangers_tries(service, call, email)
+    await tries.take(service, call)
+    kept = developer.password if developer else None
+    right = await is_right(password, kept)
+    if not right or developer is None or kept is None or developer.status != "active":
+        raise WrongPassword
+    await tries.give_back(service)
+    return developer, kept
+
+
+def _confirm_kept(tx: Transaction, developer_id: str, kept: str) -> None:
+    """Raises `WrongPassword`: it was changed while it was checked, and is right no more."""
+    developer = tx.one(Developer, "developer_by_id", id=developer_id)
+    if developer is None or developer.password != kept:
+        raise WrongPassword
 
 
 def address_tries(call: Call) -> Tries:

@@ -47,7 +47,10 @@ async def create_developer(on: On, developer: ByDeveloper, body: DeveloperReques
 async def disable_developer(
     on: On, developer: ByDeveloper, developer_id: DeveloperId, _: NoMembers | None = None
 ) -> DeveloperState:
-    """Every token of theirs is dead from now on. Their agents stay."""
+    """Every token of theirs, and every one that they made for others, is dead from now on.
+
+    Their agents stay.
+    """
     return DeveloperState(
         developer_id=await manage_developers.disable_developer(
             on.service, on.call, developer, developer_id

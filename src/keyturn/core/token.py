@@ -8,7 +8,8 @@ from keyturn.core.credential import Kind
 class Token(NamedTuple):
     """A token as it is kept, with the state of its developer.
 
-    `developer_id` is None where the command line made it for the whole installation.
+    `developer_id` is None where the command line made it for the whole installation, and
+    `created_by` where no developer's request made it.
     """
 
     seq: int
@@ -24,6 +25,7 @@ class Token(NamedTuple):
     expires_at: int | None
     max_uses: int | None
     uses: int
+    created_by: str | None
     operator: bool | None
     developer_status: str | None
 

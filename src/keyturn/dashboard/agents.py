@@ -69,15 +69,9 @@ async def revoke_many(on: SignedIn, asked: AskedFor) -> Response:
     if not on.form.text("sure"):
         return await _ask_to_revoke(on, asked, ids)
     try:
-        reason = clean_text(on.form.text("reason"), "reason")
-        await on.require_password()
-        outcomes = await revoke_agents(on.service, on.call, on.principal, ids, reason)
+        return see_done(on, asked.address(), await _revoke(on, ids))
     except KeyturnError as error:
         return await _ask_to_revoke(on, asked, ids, error)
-    found = {outcome != "not_found" for outcome in outcomes.values()}
-    if found == {False}:
-        raise AgentNotFound
-    return see_done(on, asked.address(), REVOKED if found == {True} else REVOKED_SOME)
 
 
 async def _shown(on: Visit, asked: Asked, cursor: str, after: str) -> dict[str, Any]:
@@ -108,6 +102,17 @@ async def _shown(on: Visit, asked: Asked, cursor: str, after: str) -> dict[str, 
         "orders": ORDERS,
         "registration": on.service.policy.registration,
     }
+
+
+async def _revoke(on: Visit, ids: list[str]) -> str:
+    """Revoke those that are there, and say what was done. Raises `KeyturnError`."""
+    reason = clean_text(on.form.text("reason"), "reason")
+    await on.require_password()
+    outcomes = await revoke_agents(on.service, on.call, on.principal, ids, reason)
+    found = {outcome != "not_found" for outcome in outcomes.values()}
+    if found == {False}:
+        raise AgentNotFound
+    return REVOKED if found == {True} else REVOKED_SOME
 
 
 async def _ask_to_revoke(

@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute
@@ -24,6 +25,7 @@ from keyturn.dashboard import (
     agents,
     audit,
     developers,
+    flash,
     overview,
     sign_in,
     tokens,
@@ -32,6 +34,7 @@ from keyturn.dashboard.rendering import SECURITY_HEADERS, error_page, static_fil
 from keyturn.problems import Internal, OutcomeUnknown, Problem, problem
 
 FOREVER = "public, max-age=31536000, immutable"
+ENDED = "Your session has ended. Sign in to go on."
 
 router = APIRouter()
 # "agents/new" comes before an agent's own page.
@@ -65,7 +68,7 @@ class Dashboard:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        return [*router.routes, *(route for module in _PAGES for route in module.router.routes)]
+        return [*_ROUTES]
 
     @staticmethod
     def has(path: str) -> bool:
@@ -85,6 +88,23 @@ async def static_file(name: str, v: str = "") -> Response:
         return Response(status_code=404)
     headers = {"Cache-Control": FOREVER if v == file.version else "no-cache"}
     return Response(file.content, media_type=file.media_type, headers=headers)
+
+
+@router.get("/dashboard/")
+async def overview_without_slash(request: Request) -> Response:
+    return RedirectResponse(request.scope.get("root_path", "") + "/dashboard", 308)
+
+
+_ROUTES = [
+    route
+    for one in (router, *(module.router for module in _PAGES))
+    for route in one.routes
+    if isinstance(route, APIRoute)
+]
+for _route in _ROUTES:
+    if _route.methods and "GET" in _route.methods:
+        # RFC 9110, section 9.3.2: the server leaves the body out.
+        _route.methods.add("HEAD")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -112,14 +132,14 @@ async def _fail(request: Request, _error: Exception) -> Response:
 def _to_sign_in(request: Request) -> Response:
     root = request.scope.get("root_path", "")
     path = request.url.path.removeprefix(root)
-    if request.method != "GET":
-        query = "?note=ended"
-    elif path == "/dashboard":
-        query = ""
-    else:
-        asked = f"{path}?{request.url.query}" if request.url.query else path
-        query = f"?next={quote(asked, safe='')}"
-    return RedirectResponse(f"{root}/dashboard/sign-in{query}", 303)
+    sign_in_path = "/dashboard/sign-in"
+    if request.method == "POST":
+        response = RedirectResponse(root + sign_in_path, 303)
+        flash.leave(request, response, sign_in_path, ENDED)
+        return response
+    asked = f"{path}?{request.url.query}" if request.url.query else path
+    query = "" if path == "/dashboard" else f"?next={quote(asked, safe='')}"
+    return RedirectResponse(root + sign_in_path + query, 303)
 
 
 def _shown(request: Request, error: KeyturnError) -> Response:

@@ -35,14 +35,7 @@ ForThese = Annotated[Asked, Depends()]
 @router.get("")
 async def show(on: SignedIn, asked: ForThese) -> Response:
     try:
-        found = await explore_audit(
-            on.service,
-            on.principal,
-            asked.chosen(on.service.now()),
-            asked.sought(),
-            cursor=asked.cursor or None,
-            limit=PAGE_SIZE,
-        )
+        found = await _explored(on, asked)
     except InvalidRequest as error:
         return _shown(on, asked, error=error)
     return _shown(on, asked, found)
@@ -64,6 +57,18 @@ async def show_entry(on: SignedIn, entry_id: str) -> Response:
         return page(on, "audit_missing.html", status=404)
     entry, name = found
     return page(on, "audit_entry.html", entry=entry, name=name)
+
+
+async def _explored(on: Visit, asked: Asked) -> Explored:
+    """What is asked for. Raises `InvalidRequest`."""
+    return await explore_audit(
+        on.service,
+        on.principal,
+        asked.chosen(on.service.now()),
+        asked.sought(),
+        cursor=asked.cursor or None,
+        limit=PAGE_SIZE,
+    )
 
 
 def _shown(

@@ -1,5 +1,7 @@
 """Operators see who governs this installation, invite others, and disable them."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -33,7 +35,7 @@ async def invite_one(on: SignedIn) -> Response:
         invited = await invite(on.service, on.call, on.principal, email, operator=operator)
     except KeyturnError as error:
         return await _developers_page(on, error=error)
-    return _show_code(on, invited)
+    return _show_code(on, invited, "The code to join")
 
 
 @router.post("/codes/{code_id}/withdraw")
@@ -50,24 +52,30 @@ async def ask(on: SignedIn, developer_id: str, change: str) -> Response:
 
 @router.post("/{developer_id}/{change}")
 async def do(on: SignedIn, developer_id: str, change: str) -> Response:
-    _known(change)
+    make = _known(change)
     try:
         await on.require_password()
-        if change == "disable":
-            await disable_developer(on.service, on.call, on.principal, developer_id)
-            return see_done(on, "/dashboard/developers", DISABLED)
-        invited = await invite_again(on.service, on.call, on.principal, developer_id)
+        return await make(on, developer_id)
     except KeyturnError as error:
         return await _ask(on, developer_id, change, error)
-    codes = {"Code": invited.code}
-    return show_once(
-        on, "The new code", "/dashboard/developers", codes, invited.developer.email or ""
-    )
 
 
-def _show_code(on: Visit, invited: Invited) -> Response:
+async def _disable(on: Visit, developer_id: str) -> Response:
+    await disable_developer(on.service, on.call, on.principal, developer_id)
+    return see_done(on, "/dashboard/developers", DISABLED)
+
+
+async def _give_new_code(on: Visit, developer_id: str) -> Response:
+    invited = await invite_again(on.service, on.call, on.principal, developer_id)
+    return _show_code(on, invited, "The new code")
+
+
+_CHANGES = {"disable": _disable, "code": _give_new_code}
+
+
+def _show_code(on: Visit, invited: Invited, heading: str) -> Response:
     email = invited.developer.email or ""
-    return show_once(on, "The code to join", "/dashboard/developers", {"Code": invited.code}, email)
+    return show_once(on, heading, "/dashboard/developers", {"Code": invited.code}, email)
 
 
 async def _ask(
@@ -94,6 +102,7 @@ async def _developers_page(
     )
 
 
-def _known(change: str) -> None:
-    if change not in ("disable", "code"):
+def _known(change: str) -> Callable[[Visit, str], Awaitable[Response]]:
+    if change not in _CHANGES:
         raise NotFound
+    return _CHANGES[change]

@@ -44,8 +44,10 @@ UNKNOWN = "Began before what the entries tell"
 _GAP = 0.3
 _LEAST = 1.2
 """The least width of a generation, in percent: what was short is there to be seen."""
-_NEAR = 22.0
-"""Labels of the axis that are closer than this would touch on a phone."""
+_WIDE_LETTER, _PHONE_LETTER = 1.4, 2.5
+"""How wide a letter of a label is at most, in percent."""
+_BETWEEN = 2.0
+"""What labels are apart at least, in percent."""
 _SECOND, _MINUTE, _HOUR, _DAY = 1000, 60_000, 3_600_000, 86_400_000
 _UNITS = ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (_SECOND, "second"))
 _STEPS = [
@@ -181,21 +183,36 @@ def _scale(axis: _Axis) -> Markup:
         Markup('<line class="stroke-line" x1="0" x2="100%" y1="70" y2="70"/>'),
         _text(100, 86, "now", "end"),
     ]
-    free = 100 - _NEAR / 2
+    wide, phone = _Room(_WIDE_LETTER), _Room(_PHONE_LETTER)
     for ago in range(step, span + 1, step):
         place = axis.place(axis.last - ago)
-        if place > free:
-            continue
-        free = place - _NEAR
         count = ago // unit
         label = f"{count:,} {name}{'' if count == 1 else 's'} ago"
-        drawn.append(
-            Markup(
-                '<line class="stroke-line" x1="{0:.2f}%" x2="{0:.2f}%" y1="66" y2="70"/>'
-            ).format(place)
-        )
-        drawn.append(_text(place, 86, label, "start" if place < _NEAR / 2 else "middle"))
+        anchor = "start" if place < _PHONE_LETTER * len(label) / 2 else "middle"
+        if not wide.take(place, label, anchor):
+            continue
+        where = "" if phone.take(place, label, anchor) else "wide-only"
+        line = Markup('<line class="stroke-line" x1="{0:.2f}%" x2="{0:.2f}%" y1="66" y2="70"/>')
+        text = _text(place, 86, label, anchor)
+        drawn.append(Markup('<g class="{}">{}{}</g>').format(where, line.format(place), text))
     return Markup("").join(drawn)
+
+
+class _Room:
+    """What is left for labels beside "now", which are put there from the right."""
+
+    def __init__(self, letter: float) -> None:
+        self._letter = letter
+        self._ends = 100 - letter * len("now") - _BETWEEN
+
+    def take(self, place: float, label: str, anchor: str) -> bool:
+        """Put a label there, if that much is free."""
+        width = self._letter * len(label)
+        begins = place if anchor == "start" else place - width / 2
+        if begins + width > self._ends:
+            return False
+        self._ends = begins - _BETWEEN
+        return True
 
 
 def _band(left: float, right: float, colour: str, *, thin: bool = False) -> Markup:

@@ -1,6 +1,7 @@
 """What a developer wants to see first: alerts, then pictures, then what happened."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -13,6 +14,8 @@ from keyturn.dashboard.visits import SignedIn
 router = APIRouter()
 
 MAX_ALERTS = 6
+MAX_REASONS = 8
+"""Of refusals, that have a bar each."""
 STATES = (
     ("fresh", "Fresh", "good", "status=active&age=fresh"),
     ("due", "Due", "warn", "status=active&age=due"),
@@ -26,31 +29,47 @@ STATES = (
 @router.get("/dashboard")
 async def show(on: SignedIn) -> Response:
     counted = await overview(on.service, on.principal)
-    total = sum(day.by_agents + day.by_developers for day in counted.rotations)
-    states = [
-        (Share(colour, name, counted.agents[key]), query) for key, name, colour, query in STATES
-    ]
     return page(
         on,
         "overview.html",
         counted=counted,
-        days=DAYS,
         max_alerts=MAX_ALERTS,
-        max_refusals=MAX_REFUSALS,
-        states=states,
-        agents_by_state=_agents_by_state([share for share, _ in states]),
-        total_agents=sum(counted.agents.values()),
-        total_rotations=total,
-        rotations=_rotations(counted.rotations, total),
+        **_agents(counted.agents),
+        **_rotations(counted.rotations),
+        **_refusals(counted.refusals),
     )
 
 
-def _agents_by_state(states: list[Share]) -> str:
-    return shares(", ".join(f"{share.label} {share.count:,}" for share in states), states)
+def _agents(counts: dict[str, int]) -> dict[str, Any]:
+    states = [(Share(colour, name, counts[key]), query) for key, name, colour, query in STATES]
+    parts = [share for share, _ in states]
+    title = ", ".join(f"{share.label} {share.count:,}" for share in parts)
+    return {
+        "states": states,
+        "agents_by_state": shares(title, parts),
+        "total_agents": sum(counts.values()),
+    }
 
 
-def _rotations(days: list[RotationsOfDay], total: int) -> str:
-    return bars(f"Rotations a day: {total:,} in {DAYS} days", [_bar(day) for day in days])
+def _rotations(days: list[RotationsOfDay]) -> dict[str, Any]:
+    total = sum(day.by_agents + day.by_developers for day in days)
+    title = f"Rotations a day: {total:,} in {DAYS} days"
+    return {
+        "days": DAYS,
+        "rotations": bars(title, [_bar(day) for day in days]),
+        "total_rotations": total,
+    }
+
+
+def _refusals(by_reason: list[tuple[str, int]]) -> dict[str, Any]:
+    others = [times for _, times in by_reason[MAX_REASONS:]]
+    return {
+        "max_refusals": MAX_REFUSALS,
+        "reasons": by_reason[:MAX_REASONS],
+        "other_reasons": len(others),
+        "refused_for_others": sum(others),
+        "most_refused": max([times for _, times in by_reason] + [sum(others)]),
+    }
 
 
 def _bar(day: RotationsOfDay) -> Bar:

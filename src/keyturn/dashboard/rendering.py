@@ -76,14 +76,15 @@ def page(
         raise error
     root = visitor.request.scope.get("root_path", "")
     here = visitor.request.url.path.removeprefix(root)
-    done = flash.find(visitor, here) if isinstance(visitor, Visit) else ""
+    session = visitor.session if isinstance(visitor, Visit) else None
+    done = flash.find(visitor.request, here, session.id if session else "")
     shown = {
         "root": root,
         "here": here,
         "done": done,
         "form_id": secrets.token_hex(16),
         "now": visitor.service.now(),
-        "session": visitor.session if isinstance(visitor, Visit) else None,
+        "session": session,
         "csrf": visitor.csrf if isinstance(visitor, Visit) else "",
         "ask_password": isinstance(visitor, Visit) and not visitor.is_recent,
         "readable": cookies.crosses_network_readable(visitor.public_url),
@@ -93,8 +94,8 @@ def page(
     }
     status = status_of(error) if error else status
     response = HTMLResponse(_environment().get_template(template).render(shown), status)
-    if isinstance(visitor, Visit) and done:
-        flash.clear(visitor, response)
+    if done:
+        flash.clear(visitor.request, response)
     return response
 
 
@@ -135,7 +136,8 @@ def see_done(on: Visit, path: str, text: str, session_id: str = "") -> Response:
     `session_id` is of the session that they go on with, where that is another one.
     """
     response = see(on, path)
-    flash.leave(on, response, path.partition("?")[0], text, session_id or on.session.id)
+    page_path = path.partition("?")[0]
+    flash.leave(on.request, response, page_path, text, session_id or on.session.id)
     return response
 
 

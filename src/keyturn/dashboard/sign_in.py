@@ -11,16 +11,13 @@ from keyturn.actions.sign_in import NewSession, sign_in
 from keyturn.core.developer import MIN_PASSWORD
 from keyturn.core.errors import KeyturnError, TooManySignIns, WrongPassword
 from keyturn.core.session import MAX_AGE
-from keyturn.dashboard import cookies
+from keyturn.dashboard import cookies, flash
 from keyturn.dashboard.rendering import local_path, page, see
 from keyturn.dashboard.visits import Anybody, SignedIn, Visitor
 
 router = APIRouter()
 
-_NOTES = {
-    "ended": "Your session has ended. Sign in to go on.",
-    "out": "You have signed out.",
-}
+SIGNED_OUT = "You have signed out."
 
 
 @router.get("/setup")
@@ -32,9 +29,8 @@ async def show_setup(on: Anybody) -> Response:
 async def make_first_operator(on: Anybody) -> Response:
     form = on.form
     try:
-        made = await set_up(
-            on.service, on.call, form.text("code"), form.text("email"), form.text("password")
-        )
+        code, email, password = form.text("code"), form.text("email"), form.text("password")
+        made = await set_up(on.service, on.call, code, email, password, _former(on))
     except KeyturnError as error:
         return await _setup_page(on, error)
     return _welcome(on, made, "/dashboard")
@@ -58,8 +54,8 @@ async def join(on: Anybody) -> Response:
 
 
 @router.get("/dashboard/sign-in")
-async def show_sign_in(on: Anybody, next: str = "", note: str = "") -> Response:
-    return await _sign_in_page(on, next, note=_NOTES.get(note, ""))
+async def show_sign_in(on: Anybody, next: str = "") -> Response:
+    return await _sign_in_page(on, next)
 
 
 @router.post("/dashboard/sign-in")
@@ -78,7 +74,8 @@ async def do_sign_in(on: Anybody) -> Response:
 @router.post("/dashboard/sign-out")
 async def do_sign_out(on: SignedIn) -> Response:
     await end_session(on.service, on.call, on.principal, on.session.id)
-    response = see(on, "/dashboard/sign-in?note=out")
+    response = see(on, "/dashboard/sign-in")
+    flash.leave(on.request, response, "/dashboard/sign-in", SIGNED_OUT)
     cookies.remove(on.request, response, cookies.SESSION)
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
@@ -117,14 +114,11 @@ async def _setup_page(on: Visitor, error: KeyturnError | None = None) -> Respons
     )
 
 
-async def _sign_in_page(
-    on: Visitor, next: str, *, note: str = "", error: KeyturnError | None = None
-) -> Response:
+async def _sign_in_page(on: Visitor, next: str, *, error: KeyturnError | None = None) -> Response:
     return page(
         on,
         "sign_in.html",
         next=local_path(next),
-        note=note,
         error=error,
         email=on.form.text("email"),
         no_operator=not await operator_exists(on.service),

@@ -122,10 +122,11 @@ ORDER BY seq DESC LIMIT :limit
 (
     (CAST(:developer_id AS TEXT) IS NULL OR developer_id = :developer_id)
     AND (CAST(:status AS TEXT) IS NULL OR status = :status)
-    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND :age = CASE
-        WHEN key_created_at + 86400000 * rotation_period_days < :now THEN 'overdue'
-        WHEN key_created_at + 69120000 * rotation_period_days <= :now THEN 'due'
-        ELSE 'fresh'
+    AND (CAST(:age AS TEXT) IS NULL OR status <> 'revoked' AND CASE CAST(:age AS TEXT)
+        WHEN 'fresh' THEN key_created_at + 69120000 * rotation_period_days > :now
+        WHEN 'due' THEN key_created_at + 69120000 * rotation_period_days <= :now
+            AND key_created_at + 86400000 * rotation_period_days >= :now
+        ELSE key_created_at + 86400000 * rotation_period_days < :now
     END)
     AND (
         CAST(:name_pattern AS TEXT) IS NULL
@@ -133,12 +134,11 @@ ORDER BY seq DESC LIMIT :limit
     )
 )
 
--- part: agent_number
-:turn * CASE CAST(:sort AS TEXT)
-    WHEN 'due' THEN key_created_at + 86400000 * rotation_period_days
-    WHEN 'used' THEN coalesce(last_used_at, 0)
-    ELSE credit_balance
-END
+-- part: due
+key_created_at + 86400000 * rotation_period_days
+
+-- part: used
+coalesce(last_used_at, 0)
 
 -- name: agents_newest_first
 SELECT * FROM agents
@@ -164,16 +164,73 @@ WHERE (name, seq) < (:after, :after_seq)
     AND {agent_fits}
 ORDER BY name DESC, seq DESC LIMIT :limit
 
--- name: agents_by_number
+-- name: agents_by_due
 -- Only numbers are sorted: of a whole row for each agent it would take four times as long.
 SELECT * FROM agents
 WHERE seq IN (
     SELECT seq FROM agents
-    WHERE ({agent_number}, :turn * seq) > (:after, :after_seq)
+    WHERE ({due}, seq) > (:after, :after_seq)
         AND {agent_fits}
-    ORDER BY {agent_number}, :turn * seq LIMIT :limit
+    ORDER BY {due}, seq LIMIT :limit
 )
-ORDER BY {agent_number}, :turn * seq
+ORDER BY {due}, seq
+
+-- name: agents_by_due_backwards
+-- Looked at backwards: each of many equal agents would else be put before the one of before.
+SELECT * FROM agents
+WHERE seq IN (
+    SELECT seq FROM (
+        SELECT seq, {due} AS number FROM agents
+        WHERE ({due}, seq) < (:after, :after_seq)
+            AND {agent_fits}
+        ORDER BY seq DESC LIMIT 9223372036854775807
+    ) AS found
+    ORDER BY number DESC, seq DESC LIMIT :limit
+)
+ORDER BY {due} DESC, seq DESC
+
+-- name: agents_by_used
+SELECT * FROM agents
+WHERE seq IN (
+    SELECT seq FROM agents
+    WHERE ({used}, seq) > (:after, :after_seq)
+        AND {agent_fits}
+    ORDER BY {used}, seq LIMIT :limit
+)
+ORDER BY {used}, seq
+
+-- name: agents_by_used_backwards
+SELECT * FROM agents
+WHERE seq IN (
+    SELECT seq FROM agents
+    WHERE ({used}, seq) < (:after, :after_seq)
+        AND {agent_fits}
+    ORDER BY {used} DESC, seq DESC LIMIT :limit
+)
+ORDER BY {used} DESC, seq DESC
+
+-- name: agents_by_credits
+SELECT * FROM agents
+WHERE seq IN (
+    SELECT seq FROM agents
+    WHERE (credit_balance, seq) > (:after, :after_seq)
+        AND {agent_fits}
+    ORDER BY credit_balance, seq LIMIT :limit
+)
+ORDER BY credit_balance, seq
+
+-- name: agents_by_credits_backwards
+SELECT * FROM agents
+WHERE seq IN (
+    SELECT seq FROM (
+        SELECT seq, credit_balance AS number FROM agents
+        WHERE (credit_balance, seq) < (:after, :after_seq)
+            AND {agent_fits}
+        ORDER BY seq DESC LIMIT 9223372036854775807
+    ) AS found
+    ORDER BY number DESC, seq DESC LIMIT :limit
+)
+ORDER BY credit_balance DESC, seq DESC
 
 -- name: agents_overdue
 SELECT * FROM agents
@@ -362,9 +419,11 @@ UPDATE developers SET status = 'disabled' WHERE id = :id AND status = 'active'
 
 -- name: add_token
 INSERT INTO tokens (
-    id, kind, developer_id, name, mac, server_key, last4, created_at, expires_at, max_uses
+    id, kind, developer_id, name, mac, server_key, last4, created_at, expires_at, max_uses,
+    created_by
 ) VALUES (
-    :id, :kind, :developer_id, :name, :mac, :server_key, :last4, :now, :expires_at, :max_uses
+    :id, :kind, :developer_id, :name, :mac, :server_key, :last4, :now, :expires_at, :max_uses,
+    :created_by
 )
 
 -- name: token_by_mac
@@ -399,6 +458,12 @@ WHERE tokens.id = :id AND developers.status = 'active'
 
 -- name: tokens_of_kind
 SELECT id FROM tokens WHERE developer_id = :developer_id AND kind = :kind
+
+-- name: tokens_made_for_others
+SELECT tokens.*, developers.operator, developers.status
+FROM tokens JOIN developers ON developers.id = tokens.developer_id
+WHERE tokens.created_by = :developer_id AND tokens.developer_id <> :developer_id
+ORDER BY tokens.seq
 
 -- name: open_invitations
 SELECT tokens.*, developers.operator, developers.status
