@@ -9,7 +9,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && { command -v "$$name"; break; }; done || true
 
-.PHONY: help run test postgres programs check lint bench faults screenshots lock clean
+.PHONY: help run test postgres programs check core lint bench faults screenshots lock clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -17,15 +17,19 @@ help:  ## List these targets
 run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port 9000")
 	@exec $(BIN)/keyturn serve $(ARGS)
 
-test: programs check  ## Every check and every test
-	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+test: programs .venv/.dev  ## Every check and every test
+	@$(MAKE) --no-print-directory --jobs 2 lint core
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/core $(ARGS)
 
 postgres: programs .venv/.dev  ## The contract's tests on PostgreSQL, behind PgBouncer, on two servers
 	for store in postgres pgbouncer two; do KEYTURN_TEST_STORE=$$store \
 	  $(BIN)/pytest -n 3 --dist worksteal tests/contract $(ARGS) || exit 1; done
 
-check: lint  ## Lint, and the fast tests with every branch of the core covered
-	$(BIN)/coverage run -m pytest --quiet tests/core tests/storage
+check: lint core  ## Lint, and the fast tests with every branch of the core covered
+	$(BIN)/pytest --quiet tests/storage
+
+core: .venv/.dev
+	$(BIN)/coverage run -m pytest --quiet tests/core
 	$(BIN)/coverage report
 
 # What the tests and the bench run besides Python. One that can't be had fails its own, by name.

@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -7,12 +9,34 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from tests.fork_server import ForkServer
     from tests.pgbouncer import Pooler
     from tests.postgres import Cluster
 
 # A shared machine can stall an example for any length of time: that is no finding.
 settings.register_profile("keyturn", deadline=None, print_blob=True)
 settings.load_profile("keyturn")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator["ForkServer | None"]:
+    """Servers are forked, where there are any: what they import is imported once."""
+    if "keyturn.testing" not in sys.modules:
+        yield None
+        return
+    from tests.fork_server import ForkServer  # noqa: PLC0415
+
+    with ForkServer() as running, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keyturn.testing.subprocess", running)
+        yield running
+
+
+@pytest.fixture
+def not_forked() -> Iterator[None]:
+    """Have servers started as a user starts them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keyturn.testing.subprocess", subprocess)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.client import fake as world
 from tests.client.fake import FakeKeyturn, problem, says, served
 from tests.client.programs import content_of
 from tests.client.steps import file_of, stored_of
+from tests.fork_server import ForkServer
 
 Keyturn = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -29,12 +30,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def agent(path: Path) -> Keyturn:
+def agent(path: Path, fork_server: ForkServer) -> Keyturn:
     """`keyturn agent …` with the credentials file at `path`."""
     inherited = {name: text for name, text in os.environ.items() if "KEYTURN" not in name}
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return fork_server.run(
             [sys.executable, "-m", "keyturn", "agent", *arguments],
             env={**inherited, "KEYTURN_CREDENTIALS": str(path), **variables},
             capture_output=True,

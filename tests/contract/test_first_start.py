@@ -25,6 +25,7 @@ def fresh(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.mark.sqlite_files
+@pytest.mark.usefixtures("not_forked")
 def test_the_first_start_makes_a_private_server_key(fresh: Server) -> None:
     fresh.start()
     files = {path.name: path for path in fresh.data_dir.iterdir()}
@@ -68,6 +69,7 @@ def test_a_server_key_from_the_environment_makes_no_file(fresh: Server) -> None:
     assert service_of(fresh).register().id
 
 
+@pytest.mark.usefixtures("not_forked")
 def test_the_commands_work_while_it_runs(fresh: Server) -> None:
     fresh.start()
     service = service_of(fresh, proxied=False)

@@ -68,6 +68,7 @@ def test_idle_connections_do_not_delay_it_and_nothing_is_left(workers: int) -> N
         eventually(lambda: not _alive(group))
 
 
+@pytest.mark.usefixtures("not_forked")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_that_is_still_starting_stops_as_asked(workers: int, tmp_path: Path) -> None:
     server = Server(tmp_path / "data", workers=workers)
