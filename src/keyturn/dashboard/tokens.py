@@ -66,22 +66,12 @@ async def show(on: SignedIn, kind: str = "service", cursor: str = "") -> Respons
 
 @router.post("")
 async def make(on: SignedIn) -> Response:
-    name = on.form.text("kind")
-    sort = _known(name)
+    kind = on.form.text("kind")
+    sort = _known(kind)
     try:
-        new = _new_token(on, sort)
-        await on.require_password()
-        await once(on)
-        token, credential = await create_token(on.service, on.call, on.principal, new)
+        return await _make(on, kind, sort)
     except KeyturnError as error:
-        return await _tokens_page(on, name, error=error)
-    return show_once(
-        on,
-        f"The new {sort.name.lower()}",
-        f"/dashboard/tokens?kind={name}",
-        {sort.name: credential},
-        token.name,
-    )
+        return await _tokens_page(on, kind, error=error)
 
 
 @router.get("/{kind}/{token_id}/delete")
@@ -100,6 +90,16 @@ async def delete(on: SignedIn, kind: str, token_id: str) -> Response:
     except KeyturnError as error:
         return await _ask_to_delete(on, kind, token_id, error)
     return see_done(on, f"/dashboard/tokens?kind={kind}", DELETED)
+
+
+async def _make(on: Visit, kind: str, sort: Sort) -> Response:
+    """Make the token and show it. Raises `KeyturnError`."""
+    new = _new_token(on, sort)
+    await on.require_password()
+    await once(on)
+    token, credential = await create_token(on.service, on.call, on.principal, new)
+    title, back = f"The new {sort.name.lower()}", f"/dashboard/tokens?kind={kind}"
+    return show_once(on, title, back, {sort.name: credential}, token.name)
 
 
 async def _ask_to_delete(
