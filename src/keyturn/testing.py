@@ -28,6 +28,7 @@ import httpx
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 40.0
+DYING_TIMEOUT = 5.0
 LOG_TAIL = 2000
 
 
@@ -129,6 +130,7 @@ class Server:
     def kill(self) -> None:
         """End every process of the server at once (SIGKILL), as a crash would."""
         self._end(signal.SIGKILL)
+        self._wait_until_silent()
 
     def restart(self) -> None:
         """Stop the server and start it again on the same port and data."""
@@ -169,6 +171,14 @@ class Server:
             else:
                 process.send_signal(sign)
         return process.wait(timeout=STOP_TIMEOUT)
+
+    def _wait_until_silent(self) -> None:
+        """Until no worker that outlives the supervisor for a moment has the port."""
+        deadline = time.monotonic() + DYING_TIMEOUT
+        with contextlib.suppress(OSError):
+            while time.monotonic() < deadline:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                time.sleep(0.01)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
