@@ -36,7 +36,7 @@ core: .venv/.dev
 # Some systems start nginx and Caddy when they are installed: the tests start their own.
 # PgBouncer, which stands in front of nothing then, is stopped again and is not started at boot.
 programs:
-	@missing=; for name in caddy chromium curl nginx pgbouncer strace wrk; do \
+	@missing=; for name in caddy chromium-headless-shell curl nginx pgbouncer strace wrk; do \
 	  PATH="$$PATH:/usr/sbin" command -v "$$name" >/dev/null || missing="$$missing $$name"; done; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -1,6 +1,5 @@
 """Pictures of each page into docs/images: light, dark, and on a phone (`make screenshots`)."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from keyturn.core.agent import DAY
 from keyturn.testing import Server, running_server
+from tests.browser import program
 from tests.browser.people import OPERATOR, set_up, sign_in
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
@@ -49,9 +49,9 @@ ENTRY_DAYS = (31, 22, 13, 3)
 
 
 def main() -> None:
-    chromium = shutil.which("chromium")
+    chromium = program.chromium()
     if chromium is None:
-        sys.exit("Chromium is not installed: there is no chromium")
+        sys.exit("Chromium is not installed: there is no chromium-headless-shell")
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (
         running_server(rotation_limit=100) as server,

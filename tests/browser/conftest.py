@@ -1,7 +1,6 @@
 """A real Chromium, a real server, and an operator who has set it up."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from keyturn.testing import Server, running_server
+from tests.browser import program
 from tests.browser.people import set_up
 
 
@@ -21,9 +21,9 @@ def chromium() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def running_chromium(*arguments: str) -> Iterator[Browser]:
-    path = shutil.which("chromium")
+    path = program.chromium()
     if path is None:
-        pytest.fail("Chromium is not installed: there is no chromium", pytrace=False)
+        pytest.fail("Chromium is not installed: there is no chromium-headless-shell", pytrace=False)
     with sync_playwright() as playwright:
         # Its sandbox needs more than containers and root give; all pages are ours.
         # An element tells its accessible name by the other flag alone.
