@@ -62,12 +62,20 @@ def test_a_token_that_a_disabled_operator_made_for_somebody_else_is_dead(
     do(disable_developer(world.service, call(), world.operator, mallory.developer_id))
     assert not is_kept(world, given)
     assert all(is_kept(world, token) for token in others)
-    (entry,) = world.trail(action="token.deleted")
-    assert (entry.actor_id, entry.developer_id, entry.details) == (
-        world.operator.developer_id,
-        bob.developer_id,
-        {"tokenId": given.id, "kind": kind.name.lower()},
-    )
+
+
+def test_however_much_a_disabled_operator_made_it_dies_at_once_and_one_entry_says_how_much(
+    world: World,
+) -> None:
+    _, mallory = world.developer("mallory@example.com", operator=True)
+    _, bob = world.developer("bob@example.com")
+    given = [made(world, mallory, bob, kind) for kind in KINDS]
+    do(invite(world.service, call(), mallory, "new@example.com", operator=False))
+    do(disable_developer(world.service, call(), world.operator, mallory.developer_id))
+    assert not any(is_kept(world, token) for token in given)
+    (entry,) = world.trail(action="developer.disabled")
+    assert entry.details == {"tokens": 3, "codes": 1}
+    assert world.trail(action="token.deleted") == []
 
 
 def test_the_first_token_of_a_developer_dies_with_the_operator_who_was_shown_it(

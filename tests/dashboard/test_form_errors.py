@@ -243,11 +243,25 @@ def test_a_credential_that_was_typed_into_the_wrong_field_is_not_shown_again(
     assert (key in answer.text, 'value="bot sk_live_ak_…' in answer.text) == (False, True)
 
 
+def test_where_the_field_is_there_no_more_nothing_leads_to_it(browser: Browser) -> None:
+    sent = {"code": "used long ago", "email": "ada", "password": PASSWORD}
+    for path, fields in (("/setup", sent), ("/dashboard/agents/revoke?status=revoked", {})):
+        page = Page(browser.post(path, **fields))
+        assert page.alert
+        assert (page.leads_to, page.focused) == ("", ["alert"])
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("account/sessions/{session}/end", "That session had ended already."),
-        ("tokens/service/{token}/delete", "That token was deleted already."),
+        (
+            "account/sessions/{session}/end",
+            "There is no such session: it may have ended already.",
+        ),
+        (
+            "tokens/service/{token}/delete",
+            "There is no such token here: it may have been deleted already.",
+        ),
         ("developers/codes/{code}/withdraw", "That code was used, replaced or withdrawn already."),
     ],
 )

@@ -69,6 +69,7 @@ def test_whoever_sets_up_ends_the_session_that_the_browser_had(world: World) -> 
 def test_whoever_signs_out_is_told_so_once(browser: Browser) -> None:
     answer = browser.post("/dashboard/sign-out")
     assert answer.headers["location"] == "/dashboard/sign-in"
+    browser.head("/dashboard/sign-in")
     assert SIGNED_OUT in browser.get("/dashboard/sign-in").text
     assert SIGNED_OUT not in browser.get("/dashboard/sign-in").text
 

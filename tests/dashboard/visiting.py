@@ -43,6 +43,10 @@ class Browser:
         """Look at a page; with these cookies in the place of its own."""
         return self._ask("GET", path, None, cookies)
 
+    def head(self, path: str) -> httpx.Response:
+        """Ask for a page without its body."""
+        return self._ask("HEAD", path, None)
+
     def post(self, path: str, **fields: str) -> httpx.Response:
         """Send a form with the proof that it is of this session."""
         return self.submit(path, **{"csrf": self.csrf, **fields})

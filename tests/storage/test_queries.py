@@ -59,7 +59,6 @@ RECORDS = {
     "token_by_mac": columns_of(Token),
     "token_by_id": columns_of(Token),
     "open_invitations": columns_of(Token),
-    "tokens_made_for_others": columns_of(Token),
     "tokens": columns_of(Token),
     "server_keys": columns_of(KnownServerKey),
     "audit_of_everybody": ["seq", *columns_of(Entry)],

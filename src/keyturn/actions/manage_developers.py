@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from keyturn.actions.authenticate import require_operator
 from keyturn.actions.find_agent import confirm, hold
-from keyturn.actions.manage_tokens import NewToken, add_token, end_token
+from keyturn.actions.manage_tokens import NewToken, add_token, end_these
 from keyturn.actions.pages import Page, before
 from keyturn.actions.record_audit import Attempt, record, refusals_recorded
 from keyturn.actions.service import Call, Principal, Service
@@ -93,29 +93,21 @@ async def disable_developer(
             tx.fence(end_record("developer", developer.id))
             if tx.execute("disable_developer", id=developer.id):
                 attempt.developer_id = developer.id
-                _end_tokens_made_for_others(tx, service, call, principal, developer)
-                ended = _end_codes_since(tx, service, developer) if developer.operator else 0
-                record(tx, service, call, attempt, **({"codes": ended} if ended else {}))
+                ended = _end_what_they_made(tx, service, developer)
+                record(tx, service, call, attempt, **ended)
             return developer.id
 
         return await service.store.write(disable)
 
 
-def _end_tokens_made_for_others(
-    tx: Transaction, service: Service, call: Call, principal: Principal, maker: Developer
-) -> None:
-    for token in tx.all(Token, "tokens_made_for_others", developer_id=maker.id):
-        end_token(tx, token.id)
-        attempt = Attempt(Action.TOKEN_DELETED, principal.actor, developer_id=token.developer_id)
-        record(tx, service, call, attempt, tokenId=token.id, kind=Kind(token.kind).name.lower())
-
-
-def _end_codes_since(tx: Transaction, service: Service, maker: Developer) -> int:
-    codes = tx.all(Token, "open_invitations", now=service.now())
-    ended = [code for code in codes if code.created_at >= maker.created_at]
-    for code in ended:
-        end_token(tx, code.id)
-    return len(ended)
+def _end_what_they_made(tx: Transaction, service: Service, maker: Developer) -> dict[str, int]:
+    """End tokens for others and, of an operator, codes; how many of each, where there were any."""
+    tokens = tx.all(str, "tokens_made_for_others", developer_id=maker.id)
+    codes = tx.all(Token, "open_invitations", now=service.now()) if maker.operator else []
+    since = [code.id for code in codes if code.created_at >= maker.created_at]
+    end_these(tx, [*tokens, *since])
+    ended = {"tokens": len(tokens), "codes": len(since)}
+    return {what: count for what, count in ended.items() if count}
 
 
 async def get_developer(service: Service, principal: Principal, developer_id: str) -> Developer:

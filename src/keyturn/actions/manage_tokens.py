@@ -1,5 +1,7 @@
 """Developer, service and enrolment tokens: made, listed masked, deleted."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keyturn.actions.authenticate import require_operator
@@ -174,8 +176,7 @@ def end_tokens(tx: Transaction, developer_id: str, kind: Kind, *, but: str = "")
     """End all of a developer's tokens of this kind; how many there were."""
     found = tx.all(str, "tokens_of_kind", developer_id=developer_id, kind=kind)
     ended = [token_id for token_id in found if token_id != but]
-    for token_id in ended:
-        end_token(tx, token_id)
+    end_these(tx, ended)
     return len(ended)
 
 
@@ -183,3 +184,11 @@ def end_token(tx: Transaction, token_id: str) -> None:
     """Delete it, so that no older state of the database brings it back."""
     tx.execute("delete_token", id=token_id)
     tx.fence(end_record("token", token_id))
+
+
+def end_these(tx: Transaction, token_ids: Sequence[str]) -> None:
+    """As `end_token`, in one statement, however many there are."""
+    if token_ids:
+        tx.execute("delete_tokens", ids=json.dumps(token_ids))
+    for token_id in token_ids:
+        tx.fence(end_record("token", token_id))

@@ -17,6 +17,7 @@ from keyturn.dashboard.visits import SignedIn, Visit
 
 router = APIRouter(prefix="/dashboard/account")
 
+ENDED_BEFORE = "There is no such session: it may have ended already."
 PASSWORD_CHANGED = "Your password has changed. Every other session of yours has ended."
 
 
@@ -48,7 +49,7 @@ async def end_one(on: SignedIn, session_id: str) -> Response:
     try:
         await end_session(on.service, on.call, on.principal, session_id)
     except TokenNotFound:
-        return see_done(on, "/dashboard/account", "That session had ended already.")
+        return see_done(on, "/dashboard/account", ENDED_BEFORE)
     return see_done(on, "/dashboard/account", "That session has ended.")
 
 

@@ -19,7 +19,7 @@ from keyturn.core.instant import rfc3339
 from keyturn.core.key_age import key_age, period_gone
 from keyturn.dashboard import cookies, flash
 from keyturn.dashboard.charts import meter
-from keyturn.dashboard.refusals import refusal
+from keyturn.dashboard.refusals import Refusal, refusal
 from keyturn.dashboard.visits import Visit, Visitor
 from keyturn.problems import Problem, status_of
 
@@ -95,8 +95,13 @@ def page(
         **values,
     }
     status = status_of(error) if error else status
-    response = HTMLResponse(_environment().get_template(template).render(shown), status)
-    if done:
+    html = _environment().get_template(template).render(shown)
+    told = shown["error"]
+    if told and told.field and f'id="{told.field}"' not in html:
+        # The page has come to have no such field: nothing may lead there.
+        html = _environment().get_template(template).render(shown | {"error": Refusal(told.text)})
+    response = HTMLResponse(html, status)
+    if done and visitor.request.method != "HEAD":
         flash.clear(visitor.request, response)
     return response
 

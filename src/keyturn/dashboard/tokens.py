@@ -27,7 +27,7 @@ router = APIRouter(prefix="/dashboard/tokens")
 PAGE_SIZE = 50
 MAX_USES = 1_000_000
 DELETED = "The token is deleted: it is refused from now on."
-DELETED_BEFORE = "That token was deleted already."
+DELETED_BEFORE = "There is no such token here: it may have been deleted already."
 
 
 @dataclass(frozen=True, slots=True)

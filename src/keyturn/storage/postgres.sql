@@ -117,6 +117,9 @@ WHERE developer_id = :developer_id AND action = 'credential.reused'
     AND CAST(details AS JSON) ->> 'severity' = :severity AND at >= :since
 ORDER BY at DESC, seq DESC LIMIT :limit
 
+-- name: delete_tokens
+DELETE FROM tokens WHERE id IN (SELECT json_array_elements_text(CAST(:ids AS JSON)))
+
 -- name: names_of_agents
 SELECT id, name FROM agents
 WHERE id IN (SELECT json_array_elements_text(CAST(:ids AS JSON)))

@@ -460,10 +460,7 @@ WHERE tokens.id = :id AND developers.status = 'active'
 SELECT id FROM tokens WHERE developer_id = :developer_id AND kind = :kind
 
 -- name: tokens_made_for_others
-SELECT tokens.*, developers.operator, developers.status
-FROM tokens JOIN developers ON developers.id = tokens.developer_id
-WHERE tokens.created_by = :developer_id AND tokens.developer_id <> :developer_id
-ORDER BY tokens.seq
+SELECT id FROM tokens WHERE created_by = :developer_id AND developer_id <> :developer_id
 
 -- name: open_invitations
 SELECT tokens.*, developers.operator, developers.status
@@ -505,6 +502,9 @@ UPDATE installation SET setup_nonce = :nonce, setup_expires_at = :expires_at
 
 -- name: delete_token
 DELETE FROM tokens WHERE id = :id
+
+-- name: delete_tokens
+DELETE FROM tokens WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: add_audit_entry
 INSERT INTO audit (
