@@ -64,7 +64,8 @@ class Forked:
 
     def send_signal(self, sign: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, sign)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, sign)
 
     def _read(self) -> int:
         number: int

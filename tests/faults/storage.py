@@ -182,7 +182,7 @@ def has_ended(server: Server) -> bool:
     """Whether the server's process is over (and waits for us to ask how it ended)."""
     try:
         return Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
