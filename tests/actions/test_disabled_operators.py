@@ -1,5 +1,9 @@
 """Whoever was an operator leaves nothing behind by which they come back."""
 
+from pathlib import Path
+from typing import Any
+
+import psycopg
 import pytest
 
 from keyturn.actions.authenticate import authenticate_developer
@@ -11,8 +15,18 @@ from keyturn.core.agent import DAY
 from keyturn.core.credential import Kind
 from keyturn.core.errors import InvalidToken, WrongCode
 from keyturn.core.token import Token
+from keyturn.storage.postgres_session import PostgresTransaction
+from tests.actions import populated
 from tests.actions.world import World, call
+from tests.postgres import Cluster
+from tests.storage.backends import Postgres
 from tests.storage.batches import do
+
+MADE = """
+INSERT INTO tokens (id, kind, developer_id, name, mac, server_key, last4, created_at, created_by)
+SELECT 'x' || i, 'en', 'bob', 'x', CAST('x' || i AS BYTEA), 'k1', '0000', 0, 'ada'
+FROM generate_series(1, 1000) AS i
+"""
 
 
 def test_no_code_that_a_disabled_operator_could_have_made_lets_anybody_in(world: World) -> None:
@@ -88,3 +102,28 @@ def test_the_first_token_of_a_developer_dies_with_the_operator_who_was_shown_it(
     header = f"Bearer {new.token.reveal()}"
     with pytest.raises(InvalidToken):
         do(authenticate_developer(world.service, call(), header))
+
+
+def test_nobody_makes_so_many_tokens_that_they_cannot_be_disabled(
+    postgres: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed: list[str] = []
+    execute = PostgresTransaction.execute
+
+    def counted(tx: PostgresTransaction, query: str, /, **values: Any) -> int:
+        executed.append(query)
+        return execute(tx, query, **values)
+
+    place = Postgres().new_place(postgres, tmp_path)
+    operator = populated.PEOPLE[populated.OPERATOR]
+    with (
+        populated.opened(place, tmp_path) as people,
+        psycopg.connect((tmp_path / "url").read_text(), autocommit=True) as database,
+    ):
+        database.execute("UPDATE developers SET operator = 1 WHERE id = 'ada'")
+        database.execute(MADE)
+        monkeypatch.setattr(PostgresTransaction, "execute", counted)
+        do(disable_developer(people.service, call(), operator, "ada"))
+        left = "SELECT count(*) FROM tokens WHERE created_by = 'ada'"
+        assert database.execute(left).fetchone() == (0,)
+    assert executed and len(executed) < 10, executed[:20]
