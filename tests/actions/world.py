@@ -9,8 +9,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import apsw
-
 from keyturn.actions.authenticate import authenticate_developer
 from keyturn.actions.guard_server_keys import register_server_keys
 from keyturn.actions.issue_credentials import Pair
@@ -27,6 +25,7 @@ from keyturn.core.rate_limit import Limit
 from keyturn.storage.sqlite import SqliteStore
 from keyturn.storage.sqlite_file import credentials_database, limits_database, prepare
 from keyturn.storage.store import Result, Shape, Store, Transaction
+from tests import sqlite
 from tests.storage.batches import do
 
 START = 1_800_000_000_000
@@ -155,8 +154,7 @@ class World:
 
     def edit(self, statement: str, database: str = "keyturn.db") -> None:
         """Change the database in a way that no action offers."""
-        with contextlib.closing(apsw.Connection(str(self.folder / database))) as connection:
-            connection.set_busy_timeout(3000)
+        with sqlite.opened(self.folder / database) as connection:
             connection.execute(statement)
 
     def quarantine(self, agent_id: str) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from keyturn.testing import Server
 from tests.browser.conftest import address
 from tests.browser.people import OPERATOR, sign_in
+from tests.sqlite import opened
 
 
 def register(server: Server, name: str) -> dict[str, str]:
@@ -212,9 +213,7 @@ def test_everything_works_without_javascript(chromium: Browser, server: Server) 
 def test_an_old_session_must_give_the_password_again(page: Page, server: Server) -> None:
     register(server, "guarded")
     open_agent(page, "guarded")
-    import apsw  # noqa: PLC0415
-
-    with apsw.Connection(str(server.data_dir / "keyturn.db")) as database:
+    with opened(server.data_dir / "keyturn.db") as database:
         database.execute("UPDATE sessions SET authenticated_at = authenticated_at - 3600000")
     page.get_by_role("link", name="Revoke…").click()
     page.get_by_label("Your password").fill("certainly not this one")

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
-import apsw
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -13,6 +13,7 @@ from keyturn.testing import Server
 from tests.browser.conftest import address
 from tests.browser.people import OPERATOR
 from tests.browser.test_agents import register
+from tests.sqlite import opened
 
 MOST_PRESSES = 60
 SKIP = "Skip to the content"
@@ -133,8 +134,7 @@ def elsewhere(*steps: Step) -> Step:
 
 def wait_long(keyboard: Keyboard) -> None:
     """Until the password is asked again."""
-    with apsw.Connection(keyboard.known["database"]) as database:
-        database.set_busy_timeout(5000)
+    with opened(Path(keyboard.known["database"])) as database:
         database.execute("UPDATE sessions SET authenticated_at = authenticated_at - 3600000")
 
 

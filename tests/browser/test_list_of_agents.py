@@ -2,7 +2,6 @@
 
 import json
 
-import apsw
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -11,6 +10,7 @@ from keyturn.core.agent import DAY
 from keyturn.testing import Server
 from tests.browser.conftest import address
 from tests.browser.people import OPERATOR, reach, sign_in
+from tests.sqlite import opened
 
 FLEET = 53
 OWNER = "grace@example.com"
@@ -31,8 +31,7 @@ def fleet(server: Server, operator_cookies: list[object]) -> None:
             headers={"authorization": f"Bearer {made['token']}"},
             json={"name": name, "rotationSecret": False},
         )
-    with apsw.Connection(str(server.data_dir / "keyturn.db")) as database:
-        database.set_busy_timeout(5000)
+    with opened(server.data_dir / "keyturn.db") as database:
         overdue = "UPDATE agents SET key_created_at = key_created_at - ? WHERE name < 'fleet 03'"
         database.execute(overdue, (8 * DAY,))
 

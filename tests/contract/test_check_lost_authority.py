@@ -1,14 +1,13 @@
 """Section 6: a check that has to wait goes by what is true when it is answered."""
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
-import apsw
 import httpx
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.sqlite import overtaken
 
 from .checks import verdict
 from .client import Agent, Developer, Service, assert_problem
@@ -62,21 +61,12 @@ def _waiting(
     key: str,
 ) -> httpx.Response:
     """The answer to a batch that waited while another process made the change."""
-    other_process = apsw.Connection(str(server.data_dir / "keyturn.db"))
-    other_process.set_busy_timeout(10_000)
-    other_process.execute("BEGIN IMMEDIATE")
-    answers: list[httpx.Response] = []
-    waiting = threading.Thread(
-        target=lambda: answers.append(service.verify_batch(token, *keys, headers={KEY: key}))
+    return overtaken(
+        server.data_dir / "keyturn.db",
+        lambda: service.verify_batch(token, *keys, headers={KEY: key}),
+        change,
+        who,
     )
-    waiting.start()
-    waiting.join(0.5)
-    assert waiting.is_alive()
-    other_process.execute(change, (who,))
-    other_process.execute("COMMIT")
-    other_process.close()
-    waiting.join()
-    return answers[0]
 
 
 @pytest.mark.parametrize("cost", [0, 1])

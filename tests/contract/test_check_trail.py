@@ -4,10 +4,10 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import apsw
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.sqlite import opened
 
 from .checks import BY_TOKEN, CHECKS, ask, everywhere, verdicts
 from .client import Agent, Service, eventually, forged, ipv4
@@ -43,11 +43,9 @@ def _reused(service: Service, agent: Agent) -> list[dict[str, Any]]:
 
 def _retired_earlier(server: Server, agent: Agent) -> None:
     """As if the agent's old credentials had been retired 61 seconds before they were."""
-    connection = apsw.Connection(str(server.data_dir / "keyturn.db"))
-    connection.set_busy_timeout(10_000)
     statement = "UPDATE retired SET retired_at = retired_at - ? WHERE agent_id = ?"
-    connection.execute(statement, (MINUTE + 1000, agent.id))
-    connection.close()
+    with opened(server.data_dir / "keyturn.db") as database:
+        database.execute(statement, (MINUTE + 1000, agent.id))
 
 
 def _retired(service: Service, agent: Agent, by: str) -> None:
@@ -126,10 +124,8 @@ def test_checks_that_find_nothing_wrong_leave_no_entry(watched: Service, token: 
 @pytest.mark.sqlite_files
 def test_a_quarantined_agents_key_is_good(server: Server, watched: Service, token: str) -> None:
     agent = watched.register()
-    connection = apsw.Connection(str(server.data_dir / "keyturn.db"))
-    connection.set_busy_timeout(10_000)
-    connection.execute("UPDATE agents SET status = 'quarantined' WHERE id = ?", (agent.id,))
-    connection.close()
+    with opened(server.data_dir / "keyturn.db") as database:
+        database.execute("UPDATE agents SET status = 'quarantined' WHERE id = ?", (agent.id,))
     assert watched.inspect(agent.id)["status"] == "quarantined"
     assert verdicts(watched, token, agent.key) == everywhere("valid")
 

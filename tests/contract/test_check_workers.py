@@ -1,15 +1,13 @@
 """Section 6 over several processes and on a store that has trouble."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import apsw
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.sqlite import locked
 
 from .checks import CHECKS, VERIFY, ask, verdict
 from .client import (
@@ -129,25 +127,12 @@ def test_what_was_paid_once_is_known_after_a_crash(
     assert cluster.balance(agent) == 40
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Another process's transaction that holds the file's write lock."""
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(10_000)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
-
-
 @pytest.mark.sqlite_files
 def test_a_locked_database_checks_and_takes_no_credits(
     server: Server, cluster: Service, token: str
 ) -> None:
     agent = cluster.register()
-    with _locked(server.data_dir / "keyturn.db"):
+    with locked(server.data_dir / "keyturn.db"):
         for check in CHECKS.values():
             assert check(cluster, token, agent.key) == "valid"
             assert check(cluster, token, forged("ak")) == "invalid"
@@ -161,7 +146,7 @@ def test_a_locked_database_checks_and_takes_no_credits(
 @pytest.mark.sqlite_files
 def test_a_locked_limiter_prevents_no_check(server: Server, cluster: Service, token: str) -> None:
     agent = cluster.register()
-    with _locked(server.data_dir / "limits.db"):
+    with locked(server.data_dir / "limits.db"):
         for check in CHECKS.values():
             assert check(cluster, token, agent.key) == "valid"
         assert_problem(ask(cluster, VERIFY, forged("sv"), agent), 401, "invalid_token")

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import apsw
 import pytest
 
 from keyturn.testing import Server
+from tests.sqlite import opened
 
 from .conftest import service_of
 
@@ -94,8 +94,7 @@ def _busy(path: Path) -> Iterator[None]:
 
     def disturb() -> None:
         while not over.wait(0.2):
-            with contextlib.closing(apsw.Connection(str(path))) as connection:
-                connection.set_busy_timeout(10_000)
+            with opened(path) as connection:
                 connection.pragma("locking_mode", "exclusive")
                 connection.pragma("user_version", connection.pragma("user_version"))
                 over.wait(0.2)

@@ -1,12 +1,9 @@
 """Section 5: a token that dies while its request waits can't change anything any more."""
 
-import threading
-
-import apsw
-import httpx
 import pytest
 
 from keyturn.testing import running_server
+from tests.sqlite import overtaken
 
 from .client import assert_problem
 from .conftest import PROXIES, service_of
@@ -18,23 +15,13 @@ def test_a_change_that_waited_is_refused_when_its_developer_was_disabled_meanwhi
         service = service_of(server)
         developer = service.create_developer()
         agent = service.create_agent(developer.token)
-        other_process = apsw.Connection(str(server.data_dir / "keyturn.db"))
-        other_process.execute("BEGIN IMMEDIATE")
-        answers: list[httpx.Response] = []
-        path = f"/v1/agents/{agent.id}/rotate-key"
-        waiting = threading.Thread(
-            target=lambda: answers.append(service.post(path, developer.token))
+        answer = overtaken(
+            server.data_dir / "keyturn.db",
+            lambda: service.post(f"/v1/agents/{agent.id}/rotate-key", developer.token),
+            "UPDATE developers SET status = 'disabled' WHERE id = ?",
+            developer.id,
         )
-        waiting.start()
-        waiting.join(0.5)
-        assert waiting.is_alive()
-        other_process.execute(
-            "UPDATE developers SET status = 'disabled' WHERE id = ?", (developer.id,)
-        )
-        other_process.execute("COMMIT")
-        other_process.close()
-        waiting.join()
-        assert_problem(answers[0], 401, "invalid_token")
+        assert_problem(answer, 401, "invalid_token")
         assert service.whoami(agent.key).json()["generation"] == 1
 
 

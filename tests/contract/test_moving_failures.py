@@ -1,19 +1,18 @@
 """A move that fails leaves the service where it was, and can be tried again."""
 
-import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apsw
 import psycopg
 import pytest
 
 from keyturn.testing import Server
 from tests.command import command
 from tests.postgres import Cluster
+from tests.sqlite import opened
 
 from .client import Service, after_rotation
 from .conftest import service_of
@@ -83,7 +82,7 @@ def test_a_database_that_a_server_has_open_is_not_moved_and_goes_on(
 
 
 def test_limits_that_a_program_has_open_are_not_moved(server: Server, url: str) -> None:
-    with contextlib.closing(apsw.Connection(str(server.data_dir / "limits.db"))) as other:
+    with opened(server.data_dir / "limits.db") as other:
         other.execute("SELECT * FROM attempts").fetchall()
         refused(moved(server, url), "limits.db is in use")
     assert moved(server, url).returncode == 0
@@ -179,7 +178,10 @@ def trigger(url: str, table: str, body: str) -> None:
 CHANGES = {
     "a text": ("audit", "NEW.details = '{}'; RETURN NEW;"),
     "a number": ("developers", "NEW.created_at = NEW.created_at + 1; RETURN NEW;"),
-    "bytes": ("server_keys", "NEW.verifier = set_byte(NEW.verifier, 3, 7); RETURN NEW;"),
+    "bytes": (
+        "server_keys",
+        "NEW.verifier = set_byte(NEW.verifier, 3, 255 - get_byte(NEW.verifier, 3)); RETURN NEW;",
+    ),
     "something that was empty": ("tokens", "NEW.last_used_at = 0; RETURN NEW;"),
     "a row that was lost": ("audit", "RETURN NULL;"),
 }
@@ -230,8 +232,7 @@ def test_a_copy_without_the_server_key_is_not_made(server: Server, url: str) -> 
 
 
 def test_a_damaged_database_is_not_moved(server: Server, url: str) -> None:
-    path = server.data_dir / "keyturn.db"
-    with contextlib.closing(apsw.Connection(str(path))) as connection:
+    with opened(server.data_dir / "keyturn.db") as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("UPDATE tokens SET server_key = 'none'")
     refused(moved(server, url), "damaged")
@@ -239,7 +240,7 @@ def test_a_damaged_database_is_not_moved(server: Server, url: str) -> None:
 
 
 def test_a_schema_of_a_later_version_is_not_moved(server: Server, url: str) -> None:
-    with contextlib.closing(apsw.Connection(str(server.data_dir / "keyturn.db"))) as connection:
+    with opened(server.data_dir / "keyturn.db") as connection:
         connection.pragma("user_version", 1000)
     refused(moved(server, url), "schema 1000")
 

@@ -1,16 +1,15 @@
 """Section 4 on servers that crash, that are many processes, or that meet a thief."""
 
-import contextlib
 import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import apsw
 import httpx
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.sqlite import opened
 
 from .client import (
     ANOTHER_CONNECTION,
@@ -104,10 +103,8 @@ def test_a_server_that_is_stopped_writes_the_last_uses(server: Server, mortal: S
 
 def _an_hour_later(server: Server, agent: Agent) -> None:
     """What the agent has retired was retired an hour ago."""
-    database = server.data_dir / "keyturn.db"
-    with contextlib.closing(apsw.Connection(str(database))) as connection:
-        connection.set_busy_timeout(5000)
-        connection.execute(
+    with opened(server.data_dir / "keyturn.db") as database:
+        database.execute(
             "UPDATE retired SET retired_at = retired_at - 3600000 WHERE agent_id = ?", (agent.id,)
         )
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.sqlite import opened
 
 CODE = re.compile(r"[0-9A-Z]{4}(-[0-9A-Z]{4}){3}")
 SENT = {"email": "ada@example.com", "password": "a calm and long sentence"}
@@ -82,12 +83,9 @@ def test_an_operator_from_the_command_line_ends_it_too() -> None:
 
 @pytest.mark.sqlite_files
 def test_it_ends_after_an_hour_and_a_new_start_makes_another() -> None:
-    import apsw  # noqa: PLC0415
-
     with running_server() as server:
         code = code_of(server)
-        with apsw.Connection(str(server.data_dir / "keyturn.db")) as database:
-            database.set_busy_timeout(5000)
+        with opened(server.data_dir / "keyturn.db") as database:
             database.execute("UPDATE installation SET setup_expires_at = 1")
         assert set_up(server, code) == 403
         server.restart()

@@ -4,13 +4,12 @@ import contextlib
 import resource
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import apsw
 import httpx
 import pytest
 
 from keyturn.testing import Server, running_server
+from tests.sqlite import locked
 
 from .client import Service, after_rotation, assert_problem, assert_unavailable, forged, ipv4
 from .conftest import PROXIES, service_of
@@ -31,19 +30,6 @@ def disturbed(server: Server) -> Service:
     return service_of(server)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Another process's transaction that holds the file's write lock."""
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(10_000)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
-
-
 def _assert_all_unavailable(*calls: Callable[[], httpx.Response]) -> None:
     """All calls, made at once, are answered 503: each would wait a while for the lock."""
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -53,7 +39,7 @@ def _assert_all_unavailable(*calls: Callable[[], httpx.Response]) -> None:
 
 def test_a_locked_limiter_lets_nobody_through(server: Server, disturbed: Service) -> None:
     agent, address = disturbed.register(), ipv4()
-    with _locked(server.data_dir / "limits.db"):
+    with locked(server.data_dir / "limits.db"):
         _assert_all_unavailable(
             lambda: disturbed.rotate(agent.key, agent.secret, address=address),
             lambda: disturbed.rotate(forged("ak"), forged("rs"), address=address),
@@ -70,7 +56,7 @@ def test_a_locked_database_reads_and_does_not_write(server: Server, disturbed: S
     before = disturbed.inspect(agent.id)
     trail = disturbed.audit(agentId=agent.id)
     path = f"/v1/agents/{agent.id}"
-    with _locked(server.data_dir / "keyturn.db"):
+    with locked(server.data_dir / "keyturn.db"):
         _assert_all_unavailable(
             lambda: disturbed.rotate(agent.key, agent.secret),
             lambda: disturbed.post("/v1/auth/agent-register"),
@@ -90,7 +76,7 @@ def test_a_wrong_pair_is_refused_although_the_trail_has_to_wait(
     server: Server, disturbed: Service
 ) -> None:
     agent, address = disturbed.register(), ipv4()
-    with _locked(server.data_dir / "keyturn.db"):
+    with locked(server.data_dir / "keyturn.db"):
         answer = disturbed.rotate(agent.key, forged("rs"), address=address)
         assert answer.status_code in {401, 503}
     after = disturbed.rotate(agent.key, agent.secret, address=address)
