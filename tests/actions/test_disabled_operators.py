@@ -8,7 +8,7 @@ import pytest
 
 from keyturn.actions.authenticate import authenticate_developer
 from keyturn.actions.invite_developer import accept_invitation, invite, invite_again
-from keyturn.actions.manage_developers import create_developer, disable_developer
+from keyturn.actions.manage_developers import create_developer, disable_developer, what_would_end
 from keyturn.actions.manage_tokens import NewToken, create_token
 from keyturn.actions.service import Principal
 from keyturn.core.agent import DAY
@@ -122,6 +122,7 @@ def test_nobody_makes_so_many_tokens_that_they_cannot_be_disabled(
     ):
         database.execute("UPDATE developers SET operator = 1 WHERE id = 'ada'")
         database.execute(MADE)
+        assert do(what_would_end(people.service, operator, "ada")).tokens_for_others == 1000
         monkeypatch.setattr(PostgresTransaction, "execute", counted)
         do(disable_developer(people.service, call(), operator, "ada"))
         left = "SELECT count(*) FROM tokens WHERE created_by = 'ada'"

@@ -61,6 +61,7 @@ RECORDS = {
     "open_invitations": columns_of(Token),
     "tokens": columns_of(Token),
     "server_keys": columns_of(KnownServerKey),
+    "live_tokens": ["kind", "live"],
     "audit_of_everybody": ["seq", *columns_of(Entry)],
     "audit_of_developer": ["seq", *columns_of(Entry)],
     "audit_of_agent": ["seq", *columns_of(Entry)],

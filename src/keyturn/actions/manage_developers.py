@@ -1,6 +1,7 @@
 """Operators make developers and disable them; the command line makes the first operator."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyturn.actions.authenticate import require_operator
 from keyturn.actions.find_agent import confirm, hold
@@ -26,6 +27,22 @@ class Welcomed:
 
     developer: Developer
     token: Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What dies with a developer, and how much of each."""
+
+    tokens: int
+    sessions: int
+    tokens_for_others: int
+    codes: int
+    """To join, theirs and those that they may have made."""
+
+
+class _Live(NamedTuple):
+    kind: str
+    live: int
 
 
 async def create_developer(
@@ -101,13 +118,42 @@ async def disable_developer(
 
 
 def _end_what_they_made(tx: Transaction, service: Service, maker: Developer) -> dict[str, int]:
-    """End tokens for others and, of an operator, codes; how many of each, where there were any."""
-    tokens = tx.all(str, "tokens_made_for_others", developer_id=maker.id)
-    codes = tx.all(Token, "open_invitations", now=service.now()) if maker.operator else []
-    since = [code.id for code in codes if code.created_at >= maker.created_at]
-    end_these(tx, [*tokens, *since])
-    ended = {"tokens": len(tokens), "codes": len(since)}
+    """End what was made for others; how many of each, where there were any."""
+    tokens, codes = _made_for_others(tx, service, maker)
+    end_these(tx, [*tokens, *codes])
+    ended = {"tokens": len(tokens), "codes": len(codes)}
     return {what: count for what, count in ended.items() if count}
+
+
+def _made_for_others(
+    tx: Transaction, service: Service, maker: Developer
+) -> tuple[list[str], list[str]]:
+    """Tokens and, of an operator, codes to join that they may have made."""
+    tokens = tx.all(str, "tokens_made_for_others", developer_id=maker.id)
+    open_codes = tx.all(Token, "open_invitations", now=service.now()) if maker.operator else []
+    return tokens, [code.id for code in open_codes if code.created_at >= maker.created_at]
+
+
+async def what_would_end(service: Service, principal: Principal, developer_id: str) -> Ending:
+    """What disabling this developer would end.
+
+    Raises:
+        OperatorOnly, DeveloperNotFound
+    """
+    require_operator(principal)
+
+    def count(tx: Transaction) -> Ending:
+        confirm(tx, principal)
+        developer = tx.one(Developer, "developer_by_id", id=developer_id)
+        if developer is None:
+            raise DeveloperNotFound
+        own = tx.all(_Live, "live_tokens", developer_id=developer_id, now=service.now())
+        counts = {each.kind: each.live for each in own}
+        sessions, own_codes = counts.pop(Kind.SESSION, 0), counts.pop(Kind.INVITATION, 0)
+        for_others, codes = map(len, _made_for_others(tx, service, developer))
+        return Ending(sum(counts.values()), sessions, for_others, max(codes, own_codes))
+
+    return await service.store.read(count)
 
 
 async def get_developer(service: Service, principal: Principal, developer_id: str) -> Developer:

@@ -7,7 +7,12 @@ from starlette.responses import Response
 
 from keyturn.actions.authenticate import require_operator
 from keyturn.actions.invite_developer import Invited, invite, invite_again, open_invitations
-from keyturn.actions.manage_developers import disable_developer, get_developer, list_developers
+from keyturn.actions.manage_developers import (
+    disable_developer,
+    get_developer,
+    list_developers,
+    what_would_end,
+)
 from keyturn.actions.manage_tokens import delete_token
 from keyturn.core.credential import Kind
 from keyturn.core.errors import KeyturnError, TokenNotFound
@@ -87,7 +92,17 @@ async def _ask(
 ) -> Response:
     _known(change)
     developer = await get_developer(on.service, on.principal, developer_id)
-    return page(on, "developer_change.html", error=error, developer=developer, change=change)
+    ending = None
+    if change == "disable":
+        ending = await what_would_end(on.service, on.principal, developer_id)
+    return page(
+        on,
+        "developer_change.html",
+        error=error,
+        developer=developer,
+        change=change,
+        ending=ending,
+    )
 
 
 async def _developers_page(

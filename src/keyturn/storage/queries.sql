@@ -459,6 +459,12 @@ WHERE tokens.id = :id AND developers.status = 'active'
 -- name: tokens_of_kind
 SELECT id FROM tokens WHERE developer_id = :developer_id AND kind = :kind
 
+-- name: live_tokens
+SELECT kind, COUNT(*) AS live FROM tokens
+WHERE developer_id = :developer_id AND (expires_at IS NULL OR expires_at > :now)
+    AND (max_uses IS NULL OR uses < max_uses)
+GROUP BY kind
+
 -- name: tokens_made_for_others
 SELECT id FROM tokens WHERE created_by = :developer_id AND developer_id <> :developer_id
 
