@@ -9,7 +9,7 @@ FIND_PYTHON = for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && { command -v "$$name"; break; }; done || true
 
-.PHONY: help run test postgres programs check core lint bench faults screenshots lock clean
+.PHONY: help run test postgres programs check core rest lint bench faults screenshots lock clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -18,8 +18,8 @@ run: .venv/.server  ## Start the service on SQLite (flags: make run ARGS="--port
 	@exec $(BIN)/keyturn serve $(ARGS)
 
 test: programs .venv/.dev  ## Every check and every test
-	@$(MAKE) --no-print-directory --jobs 2 lint core
-	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/core $(ARGS)
+	@$(BIN)/python -m compileall -q src tests # Else each start does, where none may write them.
+	@$(MAKE) --no-print-directory --jobs 3 lint core rest
 
 postgres: programs .venv/.dev  ## The contract's tests on PostgreSQL, behind PgBouncer, on two servers
 	for store in postgres pgbouncer two; do KEYTURN_TEST_STORE=$$store \
@@ -44,6 +44,9 @@ programs:
 	  case "$$missing" in *pgbouncer*) \
 	    { update-rc.d pgbouncer disable; invoke-rc.d pgbouncer stop; } >/dev/null 2>&1 || true;; \
 	  esac; fi
+
+rest: .venv/.dev
+	$(BIN)/pytest -n 4 --dist worksteal --ignore tests/core $(ARGS)
 
 lint: .venv/.dev  ## What can be checked without running: format, lint, types, import rules
 	$(BIN)/ruff format --check .

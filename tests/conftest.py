@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,27 @@ if TYPE_CHECKING:
 # A shared machine can stall an example for any length of time: that is no finding.
 settings.register_profile("keyturn", deadline=None, print_blob=True)
 settings.load_profile("keyturn")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays to the end: it need not be looked through again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trusted_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One of our own: clients read them all whenever one is made, which takes tens of requests."""
+    if "keyturn.testing" not in sys.modules:
+        yield
+        return
+    from tests.certificates import Authority  # noqa: PLC0415
+
+    path = tmp_path_factory.mktemp("trusted") / "authority.pem"
+    path.write_bytes(Authority().certificate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
