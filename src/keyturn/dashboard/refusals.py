@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keyturn.core import errors
-from keyturn.core.errors import InvalidRequest, KeyturnError
+from keyturn.core.errors import InvalidRequest, KeyturnError, SettingsChanged
 from keyturn.problems import NoneChosen, PasswordNeeded
 
 _CALLED = {
@@ -29,6 +29,13 @@ _CALLED = {
     "until": "To",
 }
 """The fields of all forms, as a sentence about one begins."""
+_SETTINGS = {
+    "name": "the name",
+    "metadata": "the metadata",
+    "onReuse": "what follows when a stolen pair comes back",
+    "rotationPeriodDays": "the days between rotations",
+}
+"""As they are called within a sentence."""
 _HIDDEN = ("form", "last")
 _ABOUT: dict[type[KeyturnError], str] = {
     errors.EmailTaken: "email",
@@ -51,6 +58,8 @@ class Refusal:
 
 def refusal(error: KeyturnError) -> Refusal:
     """What is said of a form that was refused for this."""
+    if isinstance(error, SettingsChanged):
+        return Refusal(SettingsChanged([_SETTINGS[name] for name in error.args]).detail)
     if not isinstance(error, InvalidRequest):
         return Refusal(error.detail, _ABOUT.get(type(error), ""))
     field = str(error.args[0])
