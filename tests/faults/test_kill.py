@@ -4,6 +4,6 @@ from .kill import run
 
 
 def test_a_kill_at_any_moment_loses_no_acknowledged_rotation() -> None:
-    outcome = run(8, seed=1)
+    outcome = run(4, seed=1)
     assert outcome.violations == []
     assert outcome.points > 0
