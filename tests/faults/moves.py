@@ -35,15 +35,19 @@ def run(runs: int, seed: int, *, only: Iterable[str] = ()) -> Outcome:
         original = Server(Path(name) / "original")
         _use(original, "first")
         steps = _steps(_copied(original, "whole"), cluster.new_database())
-        numbers = [steps.index(step) for step in only] or [
-            choice.randrange(len(steps)) for _ in range(runs)
-        ]
+        numbers = [steps.index(step) for step in only] or [_any(steps, choice) for _ in range(runs)]
         for count, number in enumerate(numbers):
             server = _copied(original, f"run-{count}")
             _interrupt(cluster, server, number + 1, steps[number], outcome)
             shutil.rmtree(server.data_dir)
             outcome.runs += 1
     return outcome
+
+
+def _any(steps: list[str], choice: random.Random) -> int:
+    """One of the steps; those that come often are not likelier than those that come once."""
+    name = choice.choice(sorted(set(steps)))
+    return choice.choice([number for number, step in enumerate(steps) if step == name])
 
 
 def _interrupt(cluster: Cluster, server: Server, number: int, step: str, outcome: Outcome) -> None:
