@@ -100,7 +100,10 @@ def trail(connection: Connection, operator: str, **filters: str) -> list[dict[st
     cursor: dict[str, str] = {}
     while True:
         query = urlencode({**filters, **cursor, "limit": "200"})
-        page = connection.call("GET", f"/v1/audit?{query}", token=operator).json()
+        answer = connection.call("GET", f"/v1/audit?{query}", token=operator)
+        page = answer.json()
+        if answer.status != 200:
+            raise AssertionError(f"the trail answers {answer.status}: {page['detail']}")
         entries += page["items"]
         if page["nextCursor"] is None:
             return entries

@@ -11,6 +11,7 @@ from pathlib import Path
 from keyturn.testing import Server
 from tests.command import command
 from tests.postgres import Cluster, running_cluster
+from tests.sqlite import opened
 
 from .mover import MARK
 from .outcome import Outcome
@@ -55,8 +56,7 @@ def _interrupt(cluster: Cluster, server: Server, number: int, step: str, outcome
     there = Server(server.data_dir, database=url)
     killed = _move(server, number, url)
     outcome.check(killed.returncode == -9, f"{step}: it was not killed: {killed.stderr[-200:]}")
-    moved = cluster.run(f"SELECT to_regclass('{_schema(url)}.installation')") != [(None,)]
-    used_there = moved and _use(there, "there")
+    used_there = _is_ours(cluster, server, url) and _use(there, "there")
     used_here = _use(server, "here")
     outcome.check(not (used_here and used_there), f"{step}: the service is in both")
     outcome.note("was here" if used_here else "was there" if used_there else "was nowhere")
@@ -67,6 +67,17 @@ def _interrupt(cluster: Cluster, server: Server, number: int, step: str, outcome
     found = cluster.run(f"SELECT name FROM {_schema(url)}.tokens ORDER BY seq")
     made = ["first", *(["here"] if used_here else ["there"] if used_there else []), "later"]
     outcome.check([name for (name,) in found] == made, f"{step}: the copy has {found}")
+
+
+def _is_ours(cluster: Cluster, server: Server, url: str) -> bool:
+    """Whether what is there is of this installation; tables alone are as good as nothing."""
+    installation = f"{_schema(url)}.installation"
+    if cluster.run(f"SELECT to_regclass('{installation}')") == [(None,)]:
+        return False
+    with opened(server.data_dir / "keyturn.db") as original:
+        return cluster.run(f"SELECT id FROM {installation}") == list(
+            original.execute("SELECT id FROM installation")
+        )
 
 
 def _use(server: Server, name: str) -> bool:
