@@ -46,7 +46,7 @@ programs:
 	  esac; fi
 
 rest: .venv/.dev
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/core $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal --ignore tests/core $(ARGS)
 
 lint: .venv/.dev  ## What can be checked without running: format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -100,14 +100,24 @@ def trail(connection: Connection, operator: str, **filters: str) -> list[dict[st
     cursor: dict[str, str] = {}
     while True:
         query = urlencode({**filters, **cursor, "limit": "200"})
-        answer = connection.call("GET", f"/v1/audit?{query}", token=operator)
-        page = answer.json()
-        if answer.status != 200:
-            raise AssertionError(f"the trail answers {answer.status}: {page['detail']}")
+        page = _told(connection, f"/v1/audit?{query}", operator)
         entries += page["items"]
         if page["nextCursor"] is None:
             return entries
         cursor = {"cursor": page["nextCursor"]}
+
+
+def _told(connection: Connection, path: str, token: str) -> dict[str, Any]:
+    """What is answered in the end: a busy machine may need longer than the server waits."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        answer = connection.call("GET", path, token=token)
+        told: dict[str, Any] = answer.json()
+        if answer.status == 200:
+            return told
+        if answer.status != 503 or time.monotonic() > deadline:
+            raise AssertionError(f"{path} answers {answer.status}: {told['detail']}")
+        time.sleep(0.1)
 
 
 def verify(server: Server, operator: str, agents: list[Agent]) -> Outcome:

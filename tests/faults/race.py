@@ -18,15 +18,17 @@ def run(runs: int, seed: int) -> Outcome:
     """Race 25 calls over 4 workers `runs` times. The seed has no part in it: the kernel decides."""
     del seed
     outcome = Outcome()
-    with running_server(workers=WORKERS, **UNLIMITED) as server, spread(server, CALLS) as held:
+    with running_server(workers=WORKERS, **UNLIMITED) as server:
+        # Before there are connections, which are not kept for long while nothing is asked.
         operator = server.create_developer("race@example.com", operator=True).token
-        # Neighbours in the list belong to different workers, so that the calls interleave.
-        turns = zip_longest(*held.values())
-        connections = [connection for turn in turns for connection in turn if connection]
-        for number in range(runs):
-            _race(server, operator, connections, number, outcome)
-            outcome.runs += 1
-        outcome.note("workers that took part", len(held))
+        with spread(server, CALLS) as held:
+            # Neighbours in the list belong to different workers, so that the calls interleave.
+            turns = zip_longest(*held.values())
+            connections = [connection for turn in turns for connection in turn if connection]
+            for number in range(runs):
+                _race(server, operator, connections, number, outcome)
+                outcome.runs += 1
+            outcome.note("workers that took part", len(held))
     return outcome
 
 
