@@ -4,7 +4,7 @@ import contextlib
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keyturn.actions.read_audit import Numbered, numbered
@@ -33,8 +33,8 @@ class Populated:
     """The service, and everything that its tables hold, newest first."""
 
     service: Service
-    agents: list[Agent]
-    trail: list[Numbered]
+    agents: list[Agent] = field(repr=False)
+    trail: list[Numbered] = field(repr=False)
 
     def agents_of(self, who: Principal) -> list[Agent]:
         return [agent for agent in self.agents if who.may_see(agent.developer_id)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from keyturn.actions.agent_history import agent_history
@@ -87,6 +87,12 @@ def check_histogram(made: Explored, fitting: list[Entry], chosen: AuditFilter) -
 
 
 @settings(max_examples=80)
+@example(
+    who=PEOPLE[OPERATOR],
+    chosen=AuditFilter(since=START - 2 * DAY, until=START),
+    sought=Sought(text="CAFÉ"),
+    limit=1,
+).via("what was looked at ends within the first of the milliseconds asked for")
 @given(
     who=some.sampled_from(tuple(PEOPLE.values())),
     chosen=CHOSEN,

@@ -142,7 +142,7 @@ class _Search:
             return self._counted(since, until, width)
         pictured = (item.entry.at for item in found if item.entry.at >= since)
         counted = Counter(at // width for at in pictured)
-        counted_from = reached[0] if reached and reached[0] > since else None
+        counted_from = reached[0] if reached and reached[0] >= since else None
         return histogram(since, until, width, counted, counted_from)
 
     def _counted(self, since: int, until: int, width: int) -> Histogram:
