@@ -102,9 +102,7 @@ async def disable_developer(
 
         def disable(tx: Transaction) -> str:
             hold(tx, principal)
-            developer = tx.one(Developer, "developer_by_id", id=developer_id)
-            if developer is None:
-                raise DeveloperNotFound
+            developer = _kept(tx, developer_id)
             if developer.id == BUILT_IN_OWNER:
                 raise BuiltInOwner
             tx.fence(end_record("developer", developer.id))
@@ -115,6 +113,13 @@ async def disable_developer(
             return developer.id
 
         return await service.store.write(disable)
+
+
+def _kept(tx: Transaction, developer_id: str) -> Developer:
+    developer = tx.one(Developer, "developer_by_id", id=developer_id)
+    if developer is None:
+        raise DeveloperNotFound
+    return developer
 
 
 def _end_what_they_made(tx: Transaction, service: Service, maker: Developer) -> dict[str, int]:
@@ -144,9 +149,7 @@ async def what_would_end(service: Service, principal: Principal, developer_id: s
 
     def count(tx: Transaction) -> Ending:
         confirm(tx, principal)
-        developer = tx.one(Developer, "developer_by_id", id=developer_id)
-        if developer is None:
-            raise DeveloperNotFound
+        developer = _kept(tx, developer_id)
         own = tx.all(_Live, "live_tokens", developer_id=developer_id, now=service.now())
         counts = {each.kind: each.live for each in own}
         sessions, own_codes = counts.pop(Kind.SESSION, 0), counts.pop(Kind.INVITATION, 0)
@@ -166,10 +169,7 @@ async def get_developer(service: Service, principal: Principal, developer_id: st
 
     def find(tx: Transaction) -> Developer:
         confirm(tx, principal)
-        developer = tx.one(Developer, "developer_by_id", id=developer_id)
-        if developer is None:
-            raise DeveloperNotFound
-        return developer
+        return _kept(tx, developer_id)
 
     return await service.store.read(find)
 
